@@ -1,0 +1,1 @@
+"""Version 1 of the API. The .proto files beside these modules are its manual."""

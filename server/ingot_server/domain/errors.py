@@ -1,0 +1,128 @@
+"""The errors that a caller may meet.
+
+    IngotError
+    ├── InvalidRequest          a field of the request is wrong
+    ├── ApiKeyInvalid           no usable API key
+    ├── ScopeMissing            the key does not allow it
+    ├── NotFound
+    │   ├── ImportNotFound
+    │   ├── BatchNotFound
+    │   ├── TableNotFound
+    │   └── RecordNotFound
+    ├── Refused                 the state of things does not allow it
+    │   ├── ImportStateRefused
+    │   ├── BatchUnfinished
+    │   ├── BatchFinished
+    │   ├── OffsetGap
+    │   ├── TotalMismatch
+    │   ├── KeyFieldsDiffer
+    │   ├── RequestIdReused
+    │   └── ContentDiffers
+    └── Transient               the same call may succeed later
+        ├── UploadConflict
+        ├── ShuttingDown
+        └── DatabaseUnavailable
+
+The message says what is wrong and what to do next. `facts` are for programs: they travel to the caller as the metadata
+of the error. `rpc.status` gives each class its status code.
+"""
+
+from collections.abc import Mapping
+
+
+class IngotError(Exception):
+    """Something went wrong that the caller can understand."""
+
+    def __init__(self, message: str | None = None, /, **facts: object) -> None:
+        super().__init__(message or type(self).__doc__)
+        self.message = message or type(self).__doc__ or ""
+        self.facts: dict[str, str] = {name: str(value) for name, value in facts.items()}
+
+
+class InvalidRequest(IngotError):
+    """The request is wrong."""
+
+    def __init__(self, violations: Mapping[str, str]) -> None:
+        """`violations` maps the path of each wrong field to what was expected of it."""
+        super().__init__("; ".join(f"{field}: {expected}" for field, expected in violations.items()))
+        self.violations = dict(violations)
+
+
+class ApiKeyInvalid(IngotError):
+    """The API key is missing, unknown, revoked or expired: send `authorization: Bearer <key>` with a valid key."""
+
+
+class ScopeMissing(IngotError):
+    """The API key lacks the scope that this call needs."""
+
+
+class NotFound(IngotError):
+    """There is no such thing."""
+
+
+class ImportNotFound(NotFound):
+    """The account has no import with this id."""
+
+
+class BatchNotFound(NotFound):
+    """The import has no batch with this id."""
+
+
+class TableNotFound(NotFound):
+    """The account has no table with this name."""
+
+
+class RecordNotFound(NotFound):
+    """The table has no record with this key."""
+
+
+class Refused(IngotError):
+    """The state of things does not allow this."""
+
+
+class ImportStateRefused(Refused):
+    """The import's state does not allow this."""
+
+
+class BatchUnfinished(Refused):
+    """A batch of the import is not finished: send the rest of it with `finish`, or cancel the import."""
+
+
+class BatchFinished(Refused):
+    """The batch is finished and takes nothing more: send further data as another batch."""
+
+
+class OffsetGap(Refused):
+    """The message begins after the committed end: send from `expected_offset`."""
+
+
+class TotalMismatch(Refused):
+    """The finish names another total than was received: send what is missing, or correct the total."""
+
+
+class KeyFieldsDiffer(Refused):
+    """The table is keyed by other fields: leave `key_fields` empty, or choose another table."""
+
+
+class RequestIdReused(Refused):
+    """The `request_id` was used before for a different import: choose a new one."""
+
+
+class ContentDiffers(Refused):
+    """What was sent again is not what was sent before: choose another batch id for other data."""
+
+
+class Transient(IngotError):
+    """The same call may succeed later."""
+
+
+class UploadConflict(Transient):
+    """Another stream is uploading the same batch: read the batch and go on from its committed offset."""
+
+
+class ShuttingDown(Transient):
+    """The server is shutting down: go on from the committed offset, on any server."""
+
+
+class DatabaseUnavailable(Transient):
+    """The database cannot be reached or is overloaded: try again."""

@@ -1,0 +1,106 @@
+"""Records, and what can be wrong with one. A bad record is data, not an exception."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+RECORD_BYTES_MAX = 2_097_152
+KEY_BYTES_MAX = 1_024
+"""A longer key does not fit into an entry of PostgreSQL's index (2,704 bytes) together with the other columns."""
+NESTING_MAX = 100
+EXPONENT_MAX = 308
+DIGITS_MAX = 4_300
+RAW_BYTES_MAX = 8_192
+
+
+class ErrorStage(IntEnum):
+    """The stage in which a fault was found; numbers as in the API."""
+
+    UPLOAD = 1
+    PROCESSING = 2
+
+
+class ErrorCode(IntEnum):
+    """What is wrong with a record; numbers as in the API, where each is explained."""
+
+    INVALID_VALUE = 1002
+    EMPTY_RECORD = 1100
+    EMPTY_LINE = 1101
+    MISSING_KEY = 1102
+    RECORD_TOO_LARGE = 1103
+    CONTROL_CHARACTER = 1104
+    SYNTAX_ERROR = 1105
+    EMPTY_PAYLOAD = 1106
+    INVALID_ENCODING = 1107
+    TOO_DEEP = 1108
+    NUMBER_OUT_OF_RANGE = 1109
+    NOT_AN_OBJECT = 1110
+    CELL_COUNT = 1111
+    REFUSED_BY_DATABASE = 1112
+    UNREADABLE_REST = 1113
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a record."""
+
+    code: ErrorCode
+    message: str
+    """What is wrong and what was expected, in a sentence for people."""
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that is not imported, and why."""
+
+    index: int
+    """The record's index in its batch."""
+    line: int
+    """The line of the file on which the record begins, from 1; 0 where there is no file."""
+    raw: str
+    """The record as it came, readable: see `raw_text`."""
+    raw_truncated: bool
+    faults: tuple[Fault, ...]
+    key: str = ""
+
+
+def raw_text(raw: bytes) -> tuple[str, bool]:
+    """`raw` as text that PostgreSQL can hold, and whether it was cut at RAW_BYTES_MAX.
+
+    Bytes that are not UTF-8, and NUL, become `\\xNN`.
+    """
+    truncated = len(raw) > RAW_BYTES_MAX
+    cut = _without_partial_character(raw[:RAW_BYTES_MAX]) if truncated else raw
+    return cut.decode("utf-8", "backslashreplace").replace("\0", "\\x00"), truncated
+
+
+def _without_partial_character(cut: bytes) -> bytes:
+    for back in range(1, 4):
+        byte = cut[-back]
+        if byte & 0xC0 != 0x80:
+            length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+            return cut[:-back] if length > back else cut
+    return cut
+
+
+def reject(index: int, line: int, raw: bytes, *faults: Fault, key: str = "") -> Reject:
+    """A Reject for the record whose bytes are `raw`."""
+    text, truncated = raw_text(raw)
+    return Reject(index, line, text, truncated, faults, key)
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What a piece of an upload contained. The three sequences run side by side."""
+
+    texts: list[bytes] = field(default_factory=list)
+    """The records that could be read, each as JSON text on one line."""
+    indexes: Sequence[int] = ()
+    """The index of each record in its batch."""
+    lines: Sequence[int] = ()
+    """The line on which each record begins; all 0 where there is no file."""
+    rejects: list[Reject] = field(default_factory=list)
+    """The records that could not be read."""
+    received: int = 0
+    """How many records there were, good and bad."""

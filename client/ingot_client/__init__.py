@@ -1,1 +1,120 @@
-"""x"""
+"""Imports records into Ingot.
+
+    from ingot_client import Client
+
+    with Client() as ingot:
+        done = ingot.import_records("contacts", [{"id": 1, "name": "Ada"}], key_fields=["id"])
+        print(done.state, done.counts.created)
+
+`AsyncClient` is the same for asyncio. Both survive lost connections and restarted servers: what was sent is counted
+once.
+"""
+
+__all__ = [
+    "ApiKeyInvalid",
+    "AsyncClient",
+    "Batch",
+    "BatchFinished",
+    "BatchNotFound",
+    "BatchUnfinished",
+    "CallFailed",
+    "Client",
+    "ContentDiffers",
+    "Counts",
+    "DatabaseUnavailable",
+    "ErrorGroup",
+    "Import",
+    "ImportNotFound",
+    "ImportStateRefused",
+    "IngotError",
+    "InvalidRequest",
+    "KeyFieldsDiffer",
+    "NotFound",
+    "OffsetGap",
+    "Pages",
+    "Progress",
+    "RecordError",
+    "RecordNotFound",
+    "RecordUnencodable",
+    "Refused",
+    "RequestIdReused",
+    "ScopeMissing",
+    "ServerFault",
+    "SettingsInvalid",
+    "ShuttingDown",
+    "SourceDiffers",
+    "Stage",
+    "StoredRecord",
+    "Table",
+    "TableNotFound",
+    "TotalMismatch",
+    "Transient",
+    "Unreachable",
+    "UploadConflict",
+    "UploadInterrupted",
+    "Written",
+]
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ingot_client._async_client import AsyncClient
+    from ingot_client._errors import (
+        ApiKeyInvalid,
+        BatchFinished,
+        BatchNotFound,
+        BatchUnfinished,
+        CallFailed,
+        ContentDiffers,
+        DatabaseUnavailable,
+        ImportNotFound,
+        ImportStateRefused,
+        IngotError,
+        InvalidRequest,
+        KeyFieldsDiffer,
+        NotFound,
+        OffsetGap,
+        RecordNotFound,
+        RecordUnencodable,
+        Refused,
+        RequestIdReused,
+        ScopeMissing,
+        ServerFault,
+        SettingsInvalid,
+        ShuttingDown,
+        SourceDiffers,
+        TableNotFound,
+        TotalMismatch,
+        Transient,
+        Unreachable,
+        UploadConflict,
+        UploadInterrupted,
+    )
+    from ingot_client._paging import Pages
+    from ingot_client._sync_client import Client
+    from ingot_client._views import (
+        Batch,
+        Counts,
+        ErrorGroup,
+        Import,
+        Progress,
+        RecordError,
+        Stage,
+        StoredRecord,
+        Table,
+        Written,
+    )
+
+
+# Loaded when first used, because `ingot --help` imports this package too and should not have to wait for grpc.
+def __getattr__(name: str) -> object:
+    from importlib import import_module  # noqa: PLC0415
+
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for module in ("_errors", "_paging", "_views", "_async_client", "_sync_client"):
+        found: object = getattr(import_module(f"{__name__}.{module}"), name, None)
+        if found is not None:
+            globals()[name] = found
+            return found
+    raise AttributeError(name)

@@ -33,10 +33,12 @@ class _ErrorExportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Err
     ERROR_EXPORT_FORMAT_UNSPECIFIED: _ErrorExportFormat.ValueType  # 0
     """The same as NDJSON."""
     ERROR_EXPORT_FORMAT_NDJSON: _ErrorExportFormat.ValueType  # 1
-    """One error per line, as the JSON form of RecordError."""
+    """One error per line, as a JSON object with the members `batch_id`, `index`, `line`, `key`, `stage` (`UPLOAD` or
+    `PROCESSING`), `code` (the number), `reason` (the code's name), `field`, `message`, `raw` and `raw_truncated`.
+    """
     ERROR_EXPORT_FORMAT_CSV: _ErrorExportFormat.ValueType  # 2
-    """One error per row below a header with the field names of RecordError. A cell that a spreadsheet would take for a
-    formula is preceded by an apostrophe.
+    """One error per row below a header with the names above. A cell that a spreadsheet would take for a formula is
+    preceded by an apostrophe.
     """
 
 class ErrorExportFormat(_ErrorExportFormat, metaclass=_ErrorExportFormatEnumTypeWrapper):
@@ -45,10 +47,12 @@ class ErrorExportFormat(_ErrorExportFormat, metaclass=_ErrorExportFormatEnumType
 ERROR_EXPORT_FORMAT_UNSPECIFIED: ErrorExportFormat.ValueType  # 0
 """The same as NDJSON."""
 ERROR_EXPORT_FORMAT_NDJSON: ErrorExportFormat.ValueType  # 1
-"""One error per line, as the JSON form of RecordError."""
+"""One error per line, as a JSON object with the members `batch_id`, `index`, `line`, `key`, `stage` (`UPLOAD` or
+`PROCESSING`), `code` (the number), `reason` (the code's name), `field`, `message`, `raw` and `raw_truncated`.
+"""
 ERROR_EXPORT_FORMAT_CSV: ErrorExportFormat.ValueType  # 2
-"""One error per row below a header with the field names of RecordError. A cell that a spreadsheet would take for a
-formula is preceded by an apostrophe.
+"""One error per row below a header with the names above. A cell that a spreadsheet would take for a formula is
+preceded by an apostrophe.
 """
 Global___ErrorExportFormat: _TypeAlias = ErrorExportFormat  # noqa: Y015
 

@@ -50,6 +50,12 @@ class Fault:
     field: str = ""
 
 
+RECORD_TOO_LARGE = Fault(
+    ErrorCode.RECORD_TOO_LARGE, f"The record is larger than {RECORD_BYTES_MAX:,} bytes: split it, or leave something out."
+)
+EMPTY_LINE = Fault(ErrorCode.EMPTY_LINE, "The line is empty: expected a record.")
+
+
 @dataclass(frozen=True, slots=True)
 class Reject:
     """A record that is not imported, and why."""
@@ -95,7 +101,7 @@ class Decoded:
     """What a piece of an upload contained. The three sequences run side by side."""
 
     texts: list[bytes] = field(default_factory=list)
-    """The records that could be read, each as JSON text on one line."""
+    """The records that could be read, each as JSON text; on one line after `pipeline.checking.check`."""
     indexes: Sequence[int] = ()
     """The index of each record in its batch."""
     lines: Sequence[int] = ()

@@ -1,0 +1,79 @@
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+BIN := .venv/bin
+BUF := npx --yes @bufbuild/buf@1.75.0
+PROTOS := $(wildcard protos/ingot/v1/*.proto)
+
+export INGOT_DATA_DIR ?= $(shell bash examples/data-folder)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: .venv/.server ## install, start a server on embedded PostgreSQL, import examples/contacts.csv and look at it
+	@bash examples/demo
+
+.PHONY: run
+run: .venv/.server ## start the server alone, on embedded PostgreSQL, until Ctrl-C
+	@exec $(BIN)/ingot-server serve
+
+.PHONY: test
+test: .venv/.dev ## run the whole test suite
+	$(BIN)/pytest $(PYTEST)
+
+.PHONY: check
+check: .venv/.dev check-stubs ## lint, types, import contracts, stubs are current, protos
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@if command -v npx >/dev/null; then \
+		cd protos && $(BUF) lint && $(BUF) format --diff --exit-code; \
+	elif [ -n "$${CI:-}" ]; then \
+		echo "make check: npx is missing, and CI must not skip the check of the protos" >&2; exit 1; \
+	else \
+		echo "make check: skipped the check of the protos: it needs npx, from Node.js"; \
+	fi
+
+.PHONY: format
+format: .venv/.dev ## format the code and the protos
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	@if command -v npx >/dev/null; then cd protos && $(BUF) format --write; fi
+
+.PHONY: stubs
+stubs: .venv-stubs/.installed ## generate the Python stubs from the protos
+	PATH="$(CURDIR)/.venv-stubs/bin:$$PATH" python -m grpc_tools.protoc -Iprotos \
+		--python_out=protos --grpc_python_out=protos --mypy_out=quiet:protos --mypy_grpc_out=quiet,only_async:protos \
+		$(PROTOS)
+
+.PHONY: check-stubs
+check-stubs: stubs
+	@git diff --exit-code --stat -- protos || { \
+		echo "The stubs are not those of the protos: run \`make stubs\` and commit the result." >&2; exit 1; }
+
+.PHONY: clean
+clean: ## remove the environments and the demo's data
+	rm -rf .venv .venv-stubs .ingot build dist
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ingot needs Python 3.11 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+
+.venv/.server: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable '.[server]'
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@ .venv/.server
+
+.venv-stubs/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-stubs
+	.venv-stubs/bin/pip install --quiet --editable '.[stubs]'
+	@touch $@

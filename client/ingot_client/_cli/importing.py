@@ -1,0 +1,137 @@
+"""`ingot import` and `ingot watch`."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from ingot_client._cli.bars import Bars
+from ingot_client._cli.failing import INTERRUPTED, fail, interruptible
+from ingot_client._cli.printing import plain, say
+from ingot_client._cli.reporting import EXIT_CODES, report
+from ingot_client._cli.session import Session, session_of
+from ingot_client._errors import UploadInterrupted
+
+if TYPE_CHECKING:
+    from ingot_client import Import, Progress
+
+
+def import_file(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to import; - is stdin.")],
+    table: Annotated[str | None, typer.Option(help="The table to write to; it is made if it does not exist.")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD,…", help="The fields whose values make up a record's key.")
+    ] = None,
+    type_: Annotated[
+        str | None, typer.Option("--type", metavar="ndjson|csv|json", help="Default: what the suffix of FILE says.")
+    ] = None,
+    delimiter: Annotated[str | None, typer.Option(metavar="C", help=r"CSV: between cells; \t is a tab.")] = None,
+    quote: Annotated[str | None, typer.Option(metavar="C", help="CSV: around cells.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="The character encoding; utf-8 by default.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="For finding the import again; repeatable.")
+    ] = None,
+    request_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="The same id again is the same import, which goes on.")
+    ] = None,
+    watch: Annotated[bool, typer.Option(help="Wait until all records are processed.")] = True,
+    resume: Annotated[str | None, typer.Option(metavar="IMPORT", help="Go on with an interrupted import.")] = None,
+) -> None:
+    """Import a file into a table, and tell what became of its records."""
+    session = session_of(context)
+    if table is None and resume is None:
+        raise typer.BadParameter("say which table to write to", param_hint="--table")
+    if file != "-" and not Path(file).exists():
+        raise typer.BadParameter(f"there is no file {plain(file)!r}", param_hint="FILE")
+    if delimiter in {"\\t", "tab"}:
+        delimiter = "\t"
+    _check_reading(file, type=type_, delimiter=delimiter, quote=quote, encoding=encoding)
+    labels = dict(_label(text) for text in label or ())
+    done: Import | None = None
+    stopped: KeyboardInterrupt | UploadInterrupted = KeyboardInterrupt()
+    with interruptible(), Bars() as bars, session.client() as ingot:
+        try:
+            done = ingot.import_file(
+                table if table is not None else ingot.get_import(resume or "").table,
+                sys.stdin.buffer if file == "-" else file,
+                type=type_,
+                delimiter=delimiter,
+                quote=quote,
+                encoding=encoding,
+                key_fields=[name for part in key or () for name in part.split(",") if name],
+                labels=labels,
+                request_id=request_id,
+                resume=resume,
+                wait=watch,
+                on_progress=bars.tell,
+            )
+        except (KeyboardInterrupt, UploadInterrupted) as error:
+            stopped = error
+    if done is not None:
+        _end(session, done)
+    said = {"table": table, "type": type_, "delimiter": delimiter, "quote": quote, "encoding": encoding}
+    again = ["ingot", "import", file, *(part for name, value in said.items() if value for part in (f"--{name}", value))]
+    _stopped(stopped, bars.last, again)
+
+
+def watch(
+    context: typer.Context,
+    import_id: Annotated[str, typer.Argument(metavar="IMPORT", help="The import's id.")],
+) -> None:
+    """Follow an import until it has ended."""
+    session = session_of(context)
+    job: Import | None = None
+    with interruptible(), Bars() as bars, session.client() as ingot:
+        from ingot_client import Progress  # noqa: PLC0415 - `--help` does not wait for grpc
+
+        for job in ingot.watch(import_id):
+            received = job.counts.received
+            bars.tell(Progress(job.import_id, job.state, "RECORDS", received, None, job.counts))
+    if job is not None:
+        _end(session, job)
+
+
+def _end(session: Session, job: Import) -> NoReturn:
+    # The exit code says how the import ended, even if nobody reads the report.
+    with contextlib.suppress(BrokenPipeError):
+        report(session, job)
+        if job.counts.rejected and not session.json:
+            say(f"Rejected records: ingot errors {plain(job.import_id)}")
+    raise typer.Exit(EXIT_CODES.get(job.state, 0))
+
+
+def _stopped(failure: KeyboardInterrupt | UploadInterrupted, last: Progress | None, again: list[str]) -> NoReturn:
+    if isinstance(failure, UploadInterrupted):
+        go_on = shlex.join([*again, "--resume", failure.import_id])
+        fail(f"the upload stopped: {failure.why}", f"What was sent is kept. Go on with: {go_on}")
+    if last is None:
+        say("interrupted; nothing was sent")
+    elif last.state == "RECEIVING":
+        say(
+            f"interrupted; what was sent is kept. Go on with: {plain(shlex.join([*again, '--resume', last.import_id]))}"
+        )
+    else:
+        say(f"interrupted; the import goes on. Follow it with: ingot watch {plain(last.import_id)}")
+    raise typer.Exit(INTERRUPTED)
+
+
+def _check_reading(file: str, **reading: str | None) -> None:
+    from ingot_client._formats import data_format  # noqa: PLC0415 - `--help` does not wait for protobuf
+
+    try:
+        data_format("" if file == "-" else file, **reading)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise typer.BadParameter(plain(str(error))) from None
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{plain(text)!r} is not NAME=VALUE", param_hint="--label")
+    return name, value

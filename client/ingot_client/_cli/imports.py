@@ -1,0 +1,131 @@
+"""The commands about imports: `imports`, `show`, `errors`, `cancel`, `delete`."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ingot_client._cli.printing import moment, plain, say, show, show_message, show_table, stdout_file
+from ingot_client._cli.reporting import details, error_line, report
+from ingot_client._cli.session import session_of
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+ImportId = Annotated[str, typer.Argument(metavar="IMPORT", help="The import's id.")]
+
+STATES = ("RECEIVING", "PROCESSING", "CANCELLING", "SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED")
+SHOWN_ERRORS = 10
+
+
+def list_imports(
+    context: typer.Context,
+    table: Annotated[str, typer.Option(help="Only imports into this table.")] = "",
+    state: Annotated[
+        list[str] | None, typer.Option(metavar="STATE", help="Only imports in this state; repeatable.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
+) -> None:
+    """List imports, newest first."""
+    session = session_of(context)
+    states = [_state(word) for word in state or ()]
+    with session.client() as ingot:
+        found = list(islice(ingot.list_imports(table=table, states=states, page_size=min(limit, 1000)), limit))
+    if session.json:
+        for job in found:
+            show_message(job.message)
+        return
+    if not found:
+        say("no imports")
+        return
+    show_table(
+        ("IMPORT", "TABLE", "STATE", "RECEIVED", "REJECTED", "PENDING", "CREATED AT"),
+        (
+            (
+                job.import_id,
+                job.table,
+                job.state,
+                job.counts.received,
+                job.counts.rejected,
+                job.counts.pending,
+                moment(job.create_time),
+            )
+            for job in found
+        ),
+    )
+
+
+def show_import(context: typer.Context, import_id: ImportId) -> None:
+    """Show how an import stands: counts, kinds of errors, and the first rejected records."""
+    session = session_of(context)
+    with session.client() as ingot:
+        job = ingot.get_import(import_id)
+        bad = (
+            list(islice(ingot.list_errors(import_id, page_size=SHOWN_ERRORS), SHOWN_ERRORS))
+            if job.counts.rejected and not session.json
+            else []
+        )
+    report(session, job, bad)
+    details(session, job)
+
+
+def errors(
+    context: typer.Context,
+    import_id: ImportId,
+    format_: Annotated[
+        str | None, typer.Option("--format", metavar="csv|ndjson", help="Print all stored errors as a file.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write them to FILE.")] = None,
+) -> None:
+    """List why records were rejected; or save that as a file."""
+    session = session_of(context)
+    if format_ is None and output is None:
+        with session.client() as ingot:
+            for error in ingot.list_errors(import_id, page_size=1000):
+                if session.json:
+                    show_message(error.message)
+                else:
+                    show(error_line(error))
+        return
+    chosen = _format(format_ or ("csv" if output is not None and output.suffix.lower() == ".csv" else "ndjson"))
+    with session.client() as ingot:
+        target = output if output is not None else stdout_file(json=chosen == "ndjson")
+        ingot.export_errors(import_id, target, format=chosen)
+    if output is not None:
+        say(f"wrote {plain(str(output))}")
+
+
+def cancel(context: typer.Context, import_id: ImportId) -> None:
+    """Cancel an import that has not ended. What was written stays written."""
+    session = session_of(context)
+    with session.client() as ingot:
+        report(session, ingot.cancel(import_id))
+
+
+def delete(context: typer.Context, import_id: ImportId) -> None:
+    """Delete an import that has ended, with its errors. The records it wrote stay."""
+    session = session_of(context)
+    with session.client() as ingot:
+        ingot.delete(import_id)
+    if session.json:
+        show("{}")
+    else:
+        say(f"deleted import {plain(import_id)}")
+
+
+def _state(word: str) -> str:
+    state = word.upper().replace("-", "_")
+    if state not in STATES:
+        raise typer.BadParameter(f"{plain(word)!r} is not one of {', '.join(STATES)}", param_hint="--state")
+    return state
+
+
+def _format(word: str) -> Literal["csv", "ndjson"]:
+    if word == "csv":
+        return "csv"
+    if word == "ndjson":
+        return "ndjson"
+    raise typer.BadParameter(f"{plain(word)!r} is neither csv nor ndjson", param_hint="--format")

@@ -1,0 +1,94 @@
+"""The commands about tables and their records: `tables`, and `records get|list|export|delete`."""
+
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ingot_client._cli.printing import moment, plain, say, show_json, show_message, show_table, stdout_file
+from ingot_client._cli.session import session_of
+
+TableName = Annotated[str, typer.Argument(metavar="TABLE", help="The table's name.")]
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Read and delete the records of a table.")
+
+
+def tables(context: typer.Context) -> None:
+    """List the tables and the fields that make up their keys."""
+    session = session_of(context)
+    with session.client() as ingot:
+        found = list(ingot.list_tables(page_size=1000))
+    if session.json:
+        for table in found:
+            show_message(table.message)
+    elif not found:
+        say("no tables")
+    else:
+        rows = ((table.table, ",".join(table.key_fields), moment(table.create_time)) for table in found)
+        show_table(("TABLE", "KEY", "CREATED AT"), rows)
+
+
+@app.command("get")
+def get(
+    context: typer.Context,
+    table: TableName,
+    key: Annotated[str, typer.Argument(metavar="KEY", help='The record\'s key; of several fields: \'["DE","4711"]\'.')],
+) -> None:
+    """Print one record as JSON."""
+    session = session_of(context)
+    with session.client() as ingot:
+        record = ingot.get_record(table, key)
+    if session.json:
+        show_message(record.message)
+    else:
+        show_json(record.json)
+
+
+@app.command("list")
+def list_records(
+    context: typer.Context,
+    table: TableName,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
+) -> None:
+    """Print the first records of a table as JSON, one per line, by key."""
+    session = session_of(context)
+    with session.client() as ingot:
+        for record in islice(ingot.list_records(table, page_size=min(limit, 1000)), limit):
+            if session.json:
+                show_message(record.message)
+            else:
+                show_json(record.json)
+
+
+@app.command("export")
+def export(
+    context: typer.Context,
+    table: TableName,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE.")] = None,
+) -> None:
+    """Print all records of a table as JSON, one per line, by key; or save them as a file."""
+    session = session_of(context)
+    with session.client() as ingot:
+        ingot.export_records(table, output if output is not None else stdout_file(json=True))
+    if output is not None:
+        say(f"wrote {plain(str(output))}")
+
+
+@app.command("delete")
+def delete(
+    context: typer.Context,
+    table: TableName,
+    keys: Annotated[list[str], typer.Argument(metavar="KEY…", help="The keys of the records.")],
+) -> None:
+    """Delete records by their keys. Keys without a record are no error."""
+    session = session_of(context)
+    deleted = 0
+    with session.client() as ingot:
+        for first in range(0, len(keys), 1000):
+            deleted += ingot.delete_records(table, keys[first : first + 1000])
+    if session.json:
+        # As DeleteRecordsResponse: in the JSON of protobuf a 64-bit number is a text.
+        show_json(f'{{"deleted": "{deleted}"}}')
+    else:
+        say(f"deleted {deleted:,} of {len(keys):,} records")

@@ -1,0 +1,34 @@
+"""What the commands share: the options of the root, and the client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from ingot_client import Client
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of the command line."""
+
+    address: str | None
+    api_key: str | None
+    json: bool
+
+    def client(self) -> Client:
+        """A client for the chosen server, to be used with `with`."""
+        from ingot_client import Client  # noqa: PLC0415 - `--help` does not wait for grpc
+
+        return Client(self.address, self.api_key)
+
+
+def session_of(context: typer.Context) -> Session:
+    """The session that the root has put into the context."""
+    found = context.obj
+    if not isinstance(found, Session):
+        raise TypeError("the root command has not run")
+    return found

@@ -1,0 +1,127 @@
+"""The channel to the server, and the two ways to call over it: for one answer, and for a stream of them.
+
+Every call carries the API key. Every error is this package's own.
+"""
+
+from collections.abc import AsyncGenerator
+from functools import cached_property
+from typing import Any, Final, TypeVar
+
+import grpc
+from grpc import aio
+
+from ingot.v1.batch_service_pb2_grpc import BatchServiceStub
+from ingot.v1.import_service_pb2_grpc import ImportServiceStub
+from ingot.v1.record_service_pb2_grpc import RecordServiceStub
+from ingot.v1.table_service_pb2_grpc import TableServiceStub
+from ingot_client._errors import IngotError, Transient, Unreachable
+from ingot_client._patience import Patience
+from ingot_client._settings import Settings
+from ingot_client._status import errors_translated
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+# A server that never answered is reported soon: the address may be wrong. One that did is probably restarting.
+STRANGER_SECONDS: Final = 2.0
+ACQUAINTANCE_SECONDS: Final = 15.0
+
+OPTIONS: Final[list[tuple[str, Any]]] = [
+    # Without these a restarted server is found again only after up to two minutes, and a vanished one never missed.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # Otherwise clients of one process share connections, also dead ones.
+    ("grpc.use_local_subchannel_pool", 1),
+    # A page of a thousand errors, or a record of 2 MiB, does not fit into the default of 4 MiB.
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+]
+
+
+class Connection:
+    """Calls one server with one key. Belongs to the event loop in which it is first used."""
+
+    def __init__(self, settings: Settings, timeout_seconds: float) -> None:
+        self.settings = settings
+        self.metadata = (("authorization", f"Bearer {settings.api_key}"),)
+        self._timeout_seconds = timeout_seconds
+        self.answered = False
+        """Whether the server has ever answered."""
+        self._closed = False
+
+    @property
+    def address(self) -> str:
+        """The server's address, as messages show it."""
+        return self.settings.address
+
+    @cached_property
+    def channel(self) -> aio.Channel:
+        """Made at first use, because a channel belongs to the running event loop."""
+        if self._closed:
+            raise IngotError("the client is closed")
+        # A proxy set in the environment cannot reach a server on this machine.
+        options = [*OPTIONS, ("grpc.enable_http_proxy", 0)] if self.settings.loopback else OPTIONS
+        if not self.settings.tls:
+            return aio.insecure_channel(self.address, options=options)
+        credentials = grpc.ssl_channel_credentials(self.settings.root_certificates)
+        return aio.secure_channel(self.address, credentials, options=options)
+
+    @cached_property
+    def imports(self) -> ImportServiceStub:
+        return ImportServiceStub(self.channel)
+
+    @cached_property
+    def batches(self) -> BatchServiceStub:
+        return BatchServiceStub(self.channel)
+
+    @cached_property
+    def records(self) -> RecordServiceStub:
+        return RecordServiceStub(self.channel)
+
+    @cached_property
+    def tables(self) -> TableServiceStub:
+        return TableServiceStub(self.channel)
+
+    def patience(self) -> Patience:
+        """How long to try a call that nothing depends on yet."""
+        return Patience(ACQUAINTANCE_SECONDS if self.answered else STRANGER_SECONDS)
+
+    async def call(self, method: aio.UnaryUnaryMultiCallable[Q, R], request: Q, patience: Patience | None = None) -> R:
+        """The answer; tried again after transient failures, as all calls of the API may be."""
+        patience = patience or self.patience()
+        self._refuse_if_closed()
+        while True:
+            try:
+                with errors_translated(self.address):
+                    answer = await method(request, metadata=self.metadata, timeout=self._timeout_seconds)
+            except Transient as error:
+                self.answered |= not isinstance(error, Unreachable)
+                if not await patience.wait_after(error):
+                    raise
+            else:
+                self.answered = True
+                return answer
+
+    async def stream(self, method: aio.UnaryStreamMultiCallable[Q, R], request: Q) -> AsyncGenerator[R, None]:
+        """The answers as they come. Not tried again: only the caller knows where to go on. Close it when done."""
+        self._refuse_if_closed()
+        call = method(request, metadata=self.metadata)
+        try:
+            with errors_translated(self.address):
+                async for answer in call:
+                    self.answered = True
+                    yield answer
+        finally:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Ends what is under way and refuses more."""
+        if not self._closed and "channel" in self.__dict__:
+            await self.channel.close()
+        self._closed = True
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise IngotError("the client is closed")

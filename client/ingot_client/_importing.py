@@ -1,0 +1,145 @@
+"""Whole imports in one call: create, upload, finish, and wait for the end.
+
+The upload is the batch `main`. An import that was interrupted goes on by the same call with `resume`, or with the
+`request_id` that it was made with.
+"""
+
+import os
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from typing import IO, Any, Final
+
+from ingot.v1.batch_pb2 import DataFormat
+from ingot_client import _user_code
+from ingot_client._batches import BatchCalls
+from ingot_client._errors import ImportStateRefused, IngotError, SourceDiffers
+from ingot_client._formats import data_format
+from ingot_client._imports import ImportCalls
+from ingot_client._sources import Source, file_source, record_source
+from ingot_client._uploading import OnProgress
+from ingot_client._views import Import, Progress
+
+BATCH_ID: Final = "main"
+
+
+class WholeImports(ImportCalls, BatchCalls):
+    """The part of the client that most users need."""
+
+    async def import_records(
+        self,
+        table: str,
+        records: Iterable[Any] | AsyncIterable[Any],
+        *,
+        key_fields: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        resume: str | None = None,
+        wait: bool = True,
+        on_progress: OnProgress | None = None,
+    ) -> Import:
+        """Imports records into a table, and returns the import when it has ended.
+
+        `records` is any iterable or asynchronous iterable of mappings, dataclasses, or bytes that are JSON already. It
+        is read once, as fast as the server commits: at most 64 MiB of it are held in memory. The asynchronous client
+        reads a plain iterable on the event loop, the synchronous one in the calling thread.
+
+        Faulty records do not stop an import: see `counts`, `error_groups` and `list_errors`. Lost connections and
+        restarted servers do not either. If it stops nevertheless, UploadInterrupted says so, and the call with
+        `resume=import_id` goes on; the records must then be the same from the beginning. `request_id` does so too: the
+        same call with the same id is the same import, whether it was interrupted or has ended.
+
+        If the source raises, nothing is finished: the import is cancelled (unless it has a `request_id`, or was
+        resumed) and the exception raised again.
+
+        With `wait=False` it returns when all is durable and the server is still writing to the table.
+        """
+        source = record_source(records)
+        create = {"key_fields": key_fields, "labels": labels, "request_id": request_id}
+        return await _user_code.unwrapped(
+            self._import(table, source, None, create, resume=resume, wait=wait, on_progress=on_progress)
+        )
+
+    async def import_file(
+        self,
+        table: str,
+        file: str | os.PathLike[str] | IO[bytes],
+        *,
+        type: str | None = None,
+        delimiter: str | None = None,
+        quote: str | None = None,
+        encoding: str | None = None,
+        columns: Sequence[str] = (),
+        key_fields: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        resume: str | None = None,
+        wait: bool = True,
+        on_progress: OnProgress | None = None,
+    ) -> Import:
+        """Imports a file into a table, and returns the import when it has ended. See `import_records` for the rest.
+
+        `file` is a path or a file open in binary mode, which is read from where it stands. Its `type` is `ndjson`,
+        `csv` or `json` (one array of objects); if not given, the suffix tells: .ndjson, .jsonl, .csv, .tsv, .json.
+        For CSV the first row is the header, unless `columns` names the columns.
+        """
+        form = data_format(
+            getattr(file, "name", file), type=type, delimiter=delimiter, quote=quote, encoding=encoding, columns=columns
+        )
+        source = file_source(file)
+        create = {"key_fields": key_fields, "labels": labels, "request_id": request_id}
+        return await _user_code.unwrapped(
+            self._import(table, source, form, create, resume=resume, wait=wait, on_progress=on_progress)
+        )
+
+    async def _import(
+        self,
+        table: str,
+        source: Source,
+        form: DataFormat | None,
+        create: dict[str, Any],
+        *,
+        resume: str | None,
+        wait: bool,
+        on_progress: OnProgress | None,
+    ) -> Import:
+        try:
+            job = await (self._import_begun(resume, table) if resume else self.create_import(table, **create))
+            # An interrupt may come at any time from now on; whoever gets it has to know the id.
+            await _tell(on_progress, job, source)
+            if job.state == "RECEIVING":
+                job = await self._fill(job, source, form, on_progress, ours=not resume and not create["request_id"])
+        finally:
+            await source.close()
+        if not wait:
+            return job
+        async with aclosing(self.watch(job.import_id)) as states:
+            async for job in states:
+                await _tell(on_progress, job, source)
+        return job
+
+    async def _fill(
+        self, job: Import, source: Source, form: DataFormat | None, on_progress: OnProgress | None, *, ours: bool
+    ) -> Import:
+        try:
+            await self._upload(job.import_id, BATCH_ID, source, form, on_progress)
+            return await self.finish(job.import_id)
+        except ImportStateRefused:
+            # Somebody has cancelled it, or it failed: the import itself says so.
+            return await self.get_import(job.import_id)
+        except _user_code.UserCodeFailed:
+            if ours:
+                with suppress(IngotError):
+                    await self.cancel(job.import_id)
+            raise
+
+    async def _import_begun(self, import_id: str, table: str) -> Import:
+        job = await self.get_import(import_id)
+        if job.table != table:
+            raise SourceDiffers(f"import {import_id} goes to the table {job.table}, not to {table}")
+        return job
+
+
+async def _tell(on_progress: OnProgress | None, job: Import, source: Source) -> None:
+    if on_progress is not None:
+        moment = Progress(job.import_id, job.state, source.unit, source.end, source.total, job.counts)
+        await _user_code.run(lambda: on_progress(moment))

@@ -1,0 +1,197 @@
+"""Calls about imports."""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import uuid4
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ingot.v1 import import_service_pb2 as pb
+from ingot.v1.import_pb2 import ImportSpec, ImportState
+from ingot.v1.record_error_pb2 import ErrorStage, RecordErrorCode
+from ingot_client._connection import Connection
+from ingot_client._errors import ImportNotFound, Transient
+from ingot_client._exporting import Target, export
+from ingot_client._paging import Pages
+from ingot_client._patience import Patience
+from ingot_client._views import Import, RecordError
+
+EXPORT_FORMATS = {
+    "ndjson": pb.ErrorExportFormat.ERROR_EXPORT_FORMAT_NDJSON,
+    "csv": pb.ErrorExportFormat.ERROR_EXPORT_FORMAT_CSV,
+}
+
+
+class ImportCalls:
+    """The part of the client that is about imports."""
+
+    _connection: Connection
+    _retry_timeout: float
+
+    async def create_import(
+        self,
+        table: str,
+        *,
+        key_fields: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+    ) -> Import:
+        """Creates an import into a table, which is made if it does not exist.
+
+        The same `request_id` gives the same import. Without one each call makes another import.
+        """
+        spec = ImportSpec(table=table, key_fields=_names(key_fields), labels=labels)
+        # With an id made up here a lost answer can be asked for again without making a second import.
+        request = pb.CreateImportRequest(spec=spec, request_id=request_id or str(uuid4()))
+        return Import.read((await self._connection.call(self._connection.imports.CreateImport, request)).import_job)
+
+    async def get_import(self, import_id: str) -> Import:
+        """The import as it stands."""
+        request = pb.GetImportRequest(import_id=import_id)
+        return Import.read((await self._connection.call(self._connection.imports.GetImport, request)).import_job)
+
+    def list_imports(
+        self,
+        *,
+        table: str = "",
+        states: Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+        page_size: int = 0,
+    ) -> Pages[Import]:
+        """The imports for which all of this holds, newest first; `states` are words such as SUCCEEDED.
+
+        Their stages carry no error groups: see `get_import`.
+        """
+        numbers = [ImportState.Value(f"IMPORT_STATE_{state}") for state in _names(states)]
+
+        async def fetch(token: str) -> tuple[Sequence[Import], str]:
+            request = pb.ListImportsRequest(
+                table=table,
+                states=numbers,
+                labels=labels,
+                created_from=_stamp(created_from),
+                created_before=_stamp(created_before),
+                page_size=page_size,
+                page_token=token,
+            )
+            page = await self._connection.call(self._connection.imports.ListImports, request)
+            return [Import.read(message) for message in page.imports], page.next_page_token
+
+        return Pages(fetch)
+
+    async def watch(self, import_id: str) -> AsyncGenerator[Import, None]:
+        """The import as it changes, from now until it has ended; the last one is final.
+
+        Survives lost connections: the counts never go back. States that come too fast for the reader are skipped.
+        """
+        request = pb.WatchImportRequest(import_id=import_id)
+        patience = self._connection.patience()
+        while True:
+            try:
+                stream = self._connection.stream(self._connection.imports.WatchImport, request)
+                async with aclosing(stream) as answers:
+                    async for answer in answers:
+                        if not answer.heartbeat:
+                            patience = Patience(self._retry_timeout)
+                            job = Import.read(answer.import_job)
+                            yield job
+                            if job.final:
+                                return
+                trouble = Transient("the server ended the watch early")
+            except Transient as error:
+                trouble = error
+            if not await patience.wait_after(trouble):
+                raise trouble
+
+    async def finish(self, import_id: str) -> Import:
+        """Declares that no more batches will come. An import that is finished already is returned as it is."""
+        request = pb.FinishImportRequest(import_id=import_id)
+        method = self._connection.imports.FinishImport
+        return Import.read((await self._connection.call(method, request, Patience(self._retry_timeout))).import_job)
+
+    async def cancel(self, import_id: str) -> Import:
+        """Cancels an import that has not ended. What was written stays written."""
+        request = pb.CancelImportRequest(import_id=import_id)
+        return Import.read((await self._connection.call(self._connection.imports.CancelImport, request)).import_job)
+
+    async def delete(self, import_id: str) -> None:
+        """Deletes an import that has ended, with its batches and errors. The records that it wrote stay."""
+        request = pb.DeleteImportRequest(import_id=import_id)
+        patience = self._connection.patience()
+        failed_before = False
+        while True:
+            try:
+                await self._connection.call(self._connection.imports.DeleteImport, request, Patience(0))
+            except Transient as error:
+                failed_before = True
+                if not await patience.wait_after(error):
+                    raise
+            except ImportNotFound:
+                # The first attempt may have succeeded and only its answer been lost.
+                if not failed_before:
+                    raise
+                return
+            else:
+                return
+
+    def list_errors(
+        self,
+        import_id: str,
+        *,
+        batch_id: str = "",
+        stage: str = "",
+        code: str = "",
+        field: str = "",
+        page_size: int = 0,
+    ) -> Pages[RecordError]:
+        """The stored errors of an import for which all of this holds, by batch and index."""
+        stage_number = ErrorStage.Value(f"ERROR_STAGE_{stage}") if stage else ErrorStage.ERROR_STAGE_UNSPECIFIED
+        code_number = RecordErrorCode.Value(f"RECORD_ERROR_CODE_{code or 'UNSPECIFIED'}")
+
+        async def fetch(token: str) -> tuple[Sequence[RecordError], str]:
+            request = pb.ListImportErrorsRequest(
+                import_id=import_id,
+                batch_id=batch_id,
+                stage=stage_number,
+                code=code_number,
+                field=field,
+                page_size=page_size,
+                page_token=token,
+            )
+            page = await self._connection.call(self._connection.imports.ListImportErrors, request)
+            return [RecordError.read(message) for message in page.errors], page.next_page_token
+
+        return Pages(fetch)
+
+    async def export_errors(
+        self,
+        import_id: str,
+        target: Target,
+        *,
+        format: Literal["ndjson", "csv"] = "ndjson",
+    ) -> int:
+        """Writes all stored errors of an import to a path or a binary file; returns the number of bytes.
+
+        A path gets the file only when it is complete.
+        """
+        request = pb.ExportImportErrorsRequest(import_id=import_id, format=EXPORT_FORMATS[format])
+        stream = self._connection.stream(self._connection.imports.ExportImportErrors, request)
+        return await export(stream, target)
+
+
+def _stamp(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    stamp = Timestamp()
+    # astimezone takes a time without a zone for local time, as Python does everywhere; protobuf would not.
+    stamp.FromDatetime(time.astimezone(UTC))
+    return stamp
+
+
+def _names(names: Iterable[str]) -> list[str]:
+    """The names as a list. One name alone is taken for what it is, not for a list of letters."""
+    return [names] if isinstance(names, str) else list(names)

@@ -1,0 +1,57 @@
+"""Calls about records: written and read directly, without an import."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ingot.v1 import record_service_pb2 as pb
+from ingot.v1.record_pb2 import Record
+from ingot_client._connection import Connection
+from ingot_client._encoding import encode_record
+from ingot_client._exporting import Target, export
+from ingot_client._paging import Pages
+from ingot_client._views import StoredRecord, Written
+
+
+class RecordCalls:
+    """The part of the client that is about records."""
+
+    _connection: Connection
+
+    async def write_records(self, table: str, records: Iterable[Any], *, key_fields: Sequence[str] = ()) -> Written:
+        """Writes 1 to 1,000 records at once, and waits until they are written.
+
+        Faulty records are returned with their errors; the others are written.
+        """
+        encoded = [Record(json=encode_record(record, index)) for index, record in enumerate(records)]
+        fields = [key_fields] if isinstance(key_fields, str) else key_fields
+        request = pb.WriteRecordsRequest(table=table, key_fields=fields, records=encoded)
+        return Written.read(await self._connection.call(self._connection.records.WriteRecords, request))
+
+    async def get_record(self, table: str, key: str) -> StoredRecord:
+        """The record with this key. For several key fields the key is a JSON array, as in `["DE","4711"]`."""
+        request = pb.GetRecordRequest(table=table, key=key)
+        return StoredRecord.read((await self._connection.call(self._connection.records.GetRecord, request)).record)
+
+    def list_records(self, table: str, *, page_size: int = 0) -> Pages[StoredRecord]:
+        """The records of a table by key, in the order of their bytes."""
+
+        async def fetch(token: str) -> tuple[Sequence[StoredRecord], str]:
+            request = pb.ListRecordsRequest(table=table, page_size=page_size, page_token=token)
+            page = await self._connection.call(self._connection.records.ListRecords, request)
+            return [StoredRecord.read(message) for message in page.records], page.next_page_token
+
+        return Pages(fetch)
+
+    async def export_records(self, table: str, target: Target) -> int:
+        """Writes all records of a table as NDJSON to a path or a binary file; returns the number of bytes.
+
+        A path gets the file only when it is complete. Records that change meanwhile appear in their old or new form.
+        """
+        request = pb.ExportRecordsRequest(table=table)
+        stream = self._connection.stream(self._connection.records.ExportRecords, request)
+        return await export(stream, target)
+
+    async def delete_records(self, table: str, keys: Iterable[str]) -> int:
+        """Deletes the records with these keys, 1 to 1,000; returns how many there were."""
+        request = pb.DeleteRecordsRequest(table=table, keys=[keys] if isinstance(keys, str) else keys)
+        return (await self._connection.call(self._connection.records.DeleteRecords, request)).deleted

@@ -1,0 +1,257 @@
+"""Builds the server from its settings, and stops it in reverse: the one place that knows all parts."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+from grpc import aio
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_health.v1.health import OVERALL_HEALTH
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+
+from ingot.v1 import (
+    batch_service_pb2_grpc,
+    import_service_pb2_grpc,
+    record_service_pb2_grpc,
+    table_service_pb2_grpc,
+)
+from ingot_server.domain.api_keys import SCOPES, ApiKey, api_key_new, api_key_parse
+from ingot_server.domain.errors import DatabaseUnavailable
+from ingot_server.pipeline.progress import Progress
+from ingot_server.pipeline.receiving import ChunkLimits, Receiver
+from ingot_server.pipeline.worker import Workers, WorkerSettings
+from ingot_server.rpc.batch_service import BatchService
+from ingot_server.rpc.guard import Guard
+from ingot_server.rpc.import_service import ImportService
+from ingot_server.rpc.record_service import RecordService
+from ingot_server.rpc.reflection import add_reflection
+from ingot_server.rpc.table_service import TableService
+from ingot_server.settings import Settings
+from ingot_server.storage import accounts
+from ingot_server.storage.database import Database
+from ingot_server.storage.embedded import EmbeddedPostgres
+from ingot_server.storage.migrating import migrate
+
+log = logging.getLogger(__name__)
+
+MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+DEFAULT_ACCOUNT = "default"
+LOCAL_KEY_LABEL = "local client, made at the first start"
+SERVICES = (
+    "ingot.v1.ImportService",
+    "ingot.v1.BatchService",
+    "ingot.v1.RecordService",
+    "ingot.v1.TableService",
+    "grpc.health.v1.Health",
+)
+_HEALTH_SECONDS = 1.0
+_GRPC_OPTIONS = [
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    # A second server on the same port is a mistake, not a way to share the load.
+    ("grpc.so_reuseport", 0),
+    # A client whose machine has vanished is noticed within 30 seconds.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+]
+
+
+class ConfigurationError(Exception):
+    """The settings do not fit together; the message says what to change."""
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database of the settings, migrated; embedded PostgreSQL runs meanwhile if it is used."""
+    async with AsyncExitStack() as stack:
+        dsn = settings.database_url
+        if dsn is None:
+            dsn = await stack.enter_async_context(_embedded_postgres(settings))
+        database = await Database.connect(dsn, max_connections=settings.database_connections)
+        stack.push_async_callback(database.close)
+        async with database.connection() as connection:
+            for name in await migrate(connection):
+                log.info("migrated", extra={"migration": name})
+        yield database
+
+
+@asynccontextmanager
+async def _embedded_postgres(settings: Settings) -> AsyncIterator[str]:
+    postgres = EmbeddedPostgres(
+        settings.data_dir,
+        postgres_bin=settings.postgres_bin,
+        postgres_user=settings.postgres_user,
+        max_connections=settings.database_connections + 20,
+    )
+    await postgres.start()
+    keeping = asyncio.create_task(_keep_running(postgres))
+    try:
+        yield postgres.dsn
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await postgres.stop()
+
+
+async def _keep_running(postgres: EmbeddedPostgres) -> None:
+    while True:
+        code = await postgres.wait()
+        log.error("embedded PostgreSQL ended unexpectedly; starting it again", extra={"exit_code": code})
+        try:
+            await postgres.start()
+        except Exception:
+            log.exception("embedded PostgreSQL does not start; trying again")
+            await asyncio.sleep(5)
+
+
+class App:
+    """A running server: the API and the workers on one database."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._workers = Workers(
+            database,
+            WorkerSettings(
+                workers=settings.workers,
+                lease=settings.lease,
+                errors_limit=settings.errors_limit,
+                chunk_retention=timedelta(hours=settings.chunk_retention_hours),
+            ),
+        )
+        self._progress = Progress(database)
+        self._receiver = Receiver(database, ChunkLimits(), settings.errors_limit, self._workers.wake)
+        self._guard = Guard(database, reflection_is_open=settings.listens_on_loopback)
+        self._health = HealthServicer()
+        self._server = aio.server(interceptors=[self._guard], options=_GRPC_OPTIONS)
+        self._watching: asyncio.Task[None] | None = None
+        self.port = 0
+        """The port that the server listens on, once it has started."""
+
+    async def start(self) -> None:
+        """Listens and works. Raises ConfigurationError if it may not, or cannot, listen on the address."""
+        server, database = self._server, self._database
+        import_service_pb2_grpc.add_ImportServiceServicer_to_server(
+            ImportService(database, self._receiver, self._progress), server
+        )
+        batch_service_pb2_grpc.add_BatchServiceServicer_to_server(
+            BatchService(database, self._receiver, self._progress), server
+        )
+        record_service_pb2_grpc.add_RecordServiceServicer_to_server(RecordService(database), server)
+        table_service_pb2_grpc.add_TableServiceServicer_to_server(TableService(database), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        add_reflection(server, SERVICES)
+        self.port = self._bind()
+        await self._set_health(serving=True)
+        await server.start()
+        self._workers.start()
+        self._progress.start()
+        self._watching = asyncio.create_task(self._watch_health())
+
+    async def stop(self) -> None:
+        """Drains: uploads are told where to go on, chunks in hand are finished, then everything ends."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self._health.enter_graceful_shutdown()
+        self._receiver.drain()
+        await self._progress.stop()
+        # Returns without waiting for the handlers that it has cut off (grpc/grpc#37239): the guard knows them.
+        await self._server.stop(self._settings.shutdown_grace_seconds)
+        await self._guard.calls_ended()
+        await self._workers.stop()
+
+    def _bind(self) -> int:
+        address, settings = self._settings.address, self._settings
+        try:
+            if settings.tls_certificate and settings.tls_key:
+                pair = (settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes())
+                return self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+            if not settings.listens_on_loopback and not settings.allow_plaintext:
+                raise ConfigurationError(
+                    f"INGOT_ADDRESS {address} can be reached from other machines, and without TLS keys and data would"
+                    " be readable on the way: set INGOT_TLS_CERTIFICATE and INGOT_TLS_KEY, or"
+                    " INGOT_ALLOW_PLAINTEXT=true if something else protects the connection"
+                )
+            return self._server.add_insecure_port(address)
+        except RuntimeError:
+            raise ConfigurationError(
+                f"cannot listen on {address}: is another server running there? Set INGOT_ADDRESS to another one"
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(f"cannot read the TLS files: {error}") from None
+
+    async def _watch_health(self) -> None:
+        while True:
+            await asyncio.sleep(_HEALTH_SECONDS)
+            try:
+                await self._database.fetchrow("SELECT 1")
+            except DatabaseUnavailable:
+                await self._set_health(serving=False)
+            else:
+                await self._set_health(serving=True)
+
+    async def _set_health(self, *, serving: bool) -> None:
+        status = HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
+        for service in (OVERALL_HEALTH, *SERVICES):
+            await self._health.set(service, status)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[App]:
+    """A server that is up; it is drained at the end."""
+    async with open_database(settings) as database:
+        app = App(settings, database)
+        await app.start()
+        try:
+            if settings.database_url is None:
+                await leave_local_key(database, settings.data_dir)
+                _leave_address(settings, app.port)
+            yield app
+        finally:
+            await app.stop()
+
+
+async def create_key(
+    database: Database, account: str, scopes: list[str], label: str, lifetime: timedelta | None
+) -> ApiKey:
+    """Makes an API key, and its account if needed."""
+    account_id = await accounts.account_ensure(database, account)
+    key = api_key_new()
+    await accounts.api_key_create(database, key.key_id, account_id, key.secret_sha256, scopes, label, lifetime)
+    return key
+
+
+async def leave_local_key(database: Database, data_dir: Path) -> Path:
+    """The file in the data folder that holds a key for the local client; made if there is none that works."""
+    file = data_dir / "api-key"
+    with contextlib.suppress(OSError):
+        key = api_key_parse(file.read_text().strip())
+        stored = await accounts.api_key_find(database, key.key_id) if key else None
+        if key and stored and stored.usable and key.matches(stored.secret_sha256):
+            return file
+    key = await create_key(database, DEFAULT_ACCOUNT, list(SCOPES), LOCAL_KEY_LABEL, None)
+    _write_private(file, key.text + "\n")
+    return file
+
+
+def _leave_address(settings: Settings, port: int) -> None:
+    host = settings.address.rpartition(":")[0]
+    _write_private(settings.data_dir / "address", f"{host}:{port}\n")
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Writes a file for our eyes only, whole or not at all."""
+    unfinished = file.with_name(file.name + ".new")
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(text)
+    unfinished.replace(file)

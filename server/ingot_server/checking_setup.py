@@ -1,0 +1,74 @@
+"""Finds what is wrong with a configuration, without changing anything."""
+
+import os
+import socket
+from pathlib import Path
+
+import asyncpg
+
+from ingot_server.settings import Settings
+from ingot_server.storage.database import database_errors
+from ingot_server.storage.migrating import SchemaError, schema_state
+
+POSTGRES_VERSION_MIN = 150_000
+
+
+async def find_problems(settings: Settings) -> list[str]:
+    """One sentence per problem, each with what to do."""
+    problems = [*_address_problems(settings), *_tls_problems(settings)]
+    if settings.database_url is None:
+        problems += _folder_problems(settings.data_dir)
+    else:
+        problems += await _database_problems(settings.database_url)
+    return problems
+
+
+def _address_problems(settings: Settings) -> list[str]:
+    host, _, port = settings.address.rpartition(":")
+    if not settings.listens_on_loopback and not (settings.tls_certificate or settings.allow_plaintext):
+        return [
+            f"INGOT_ADDRESS {settings.address} is not loopback and TLS is not set up: set INGOT_TLS_CERTIFICATE and"
+            " INGOT_TLS_KEY, or INGOT_ALLOW_PLAINTEXT=true"
+        ]
+    try:
+        family, kind, protocol, _, target = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(target)
+    except OSError as error:
+        return [f"INGOT_ADDRESS {settings.address} cannot be used: {error.strerror or error}"]
+    return []
+
+
+def _tls_problems(settings: Settings) -> list[str]:
+    files = {"INGOT_TLS_CERTIFICATE": settings.tls_certificate, "INGOT_TLS_KEY": settings.tls_key}
+    given = {name: file for name, file in files.items() if file}
+    if len(given) == 1:
+        return [f"only {next(iter(given))} is set: TLS needs both INGOT_TLS_CERTIFICATE and INGOT_TLS_KEY"]
+    return [f"{name} {file} cannot be read" for name, file in given.items() if not os.access(file, os.R_OK)]
+
+
+def _folder_problems(data_dir: Path) -> list[str]:
+    existing = next(folder for folder in (data_dir, *data_dir.absolute().parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        return [f"INGOT_DATA_DIR {data_dir} cannot be written: choose a folder of your own"]
+    return []
+
+
+async def _database_problems(url: str) -> list[str]:
+    try:
+        with database_errors():
+            connection = await asyncpg.connect(url, timeout=10)
+    except Exception as error:
+        reason = error.__cause__ or error
+        return [f"INGOT_DATABASE_URL cannot be connected to: {type(reason).__name__}: {reason}"]
+    try:
+        version = int(await connection.fetchval("SELECT current_setting('server_version_num')"))
+        if version < POSTGRES_VERSION_MIN:
+            return [f"PostgreSQL {version // 10_000} is too old: expected 15 or newer"]
+        await schema_state(connection)
+    except SchemaError as error:
+        return [str(error)]
+    finally:
+        await connection.close()
+    return []

@@ -1,0 +1,179 @@
+"""What `ingot-server` does: serve, keys, migrate, check."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Annotated, Any
+
+import asyncpg
+import typer
+from pydantic import ValidationError
+
+from ingot_server.app import DEFAULT_ACCOUNT, ConfigurationError, create_key, open_database, running
+from ingot_server.checking_setup import find_problems
+from ingot_server.domain.api_keys import SCOPES
+from ingot_server.domain.errors import IngotError
+from ingot_server.logs import set_up_logs
+from ingot_server.settings import Settings
+from ingot_server.storage import accounts
+from ingot_server.storage.embedded import EmbeddedPostgresError
+from ingot_server.storage.migrating import SchemaError
+
+cli = typer.Typer(
+    help="The Ingot server: bulk import into PostgreSQL over gRPC. `check` lists the settings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys = typer.Typer(help="API keys.", no_args_is_help=True)
+cli.add_typer(keys, name="keys")
+
+
+@cli.command()
+def serve() -> None:
+    """Run the server, with embedded PostgreSQL unless INGOT_DATABASE_URL is set."""
+    settings = _settings()
+    set_up_logs(settings.log_format, settings.log_level)
+    _run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        if stopping.is_set():
+            # Asked twice: leave at once. What is committed is safe, and embedded PostgreSQL stops by itself.
+            os._exit(130)
+        stopping.set()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop)
+    serving = asyncio.create_task(_serve_until(settings, stopping))
+    asked = asyncio.create_task(stopping.wait())
+    await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    await serving
+
+
+async def _serve_until(settings: Settings, stopping: asyncio.Event) -> None:
+    async with running(settings) as app:
+        host = settings.address.rpartition(":")[0]
+        address = f"{host}:{app.port}"
+        print(f"Ingot listens on {address}", flush=True)
+        if settings.database_url is None:
+            key_file = settings.data_dir / "api-key"
+            print(f"The local API key is in {key_file}", flush=True)
+            call = f'grpcurl -plaintext -H "x-api-key: $(cat {key_file})" {address} ingot.v1.ImportService/ListImports'
+            print("Try: ingot import examples/contacts.csv --table contacts --key id", flush=True)
+            print(f"  or: {call}", flush=True)
+        await stopping.wait()
+        print("Stopping: uploads are told where to go on, chunks in hand are finished.", flush=True)
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database's schema up to date; `serve` does it too."""
+
+    async def run() -> None:
+        async with open_database(_settings()):
+            print("The schema is up to date.")
+
+    _run(run())
+
+
+@cli.command()
+def check() -> None:
+    """Say what is wrong with the configuration, and what to do; exit code 1 if something is."""
+    settings = _settings()
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        shown = "(set)" if name == "database_url" and value else value
+        print(f"INGOT_{name.upper()}={'' if shown is None else shown}  # {field.description}")
+    problems = asyncio.run(find_problems(settings))
+    for problem in problems:
+        print(f"problem: {problem}", file=sys.stderr)
+    if problems:
+        raise typer.Exit(1)
+    print("No problem found.", file=sys.stderr)
+
+
+@keys.command("create")
+def keys_create(
+    account: Annotated[str, typer.Option(help="The account that the key is for; made if needed.")] = DEFAULT_ACCOUNT,
+    scope: Annotated[list[str] | None, typer.Option(help="A scope; may be repeated. All if none is given.")] = None,
+    label: Annotated[str, typer.Option(help="What the key is for.")] = "",
+    days: Annotated[float | None, typer.Option(min=0, help="The key expires after so many days.")] = None,
+) -> None:
+    """Make an API key and print it: it cannot be shown again."""
+    scopes = scope or list(SCOPES)
+    if unknown := sorted(set(scopes) - set(SCOPES)):
+        _fail(f"unknown scope {', '.join(unknown)}: expected some of {', '.join(SCOPES)}")
+    lifetime = timedelta(days=days) if days is not None else None
+
+    async def run() -> None:
+        async with _key_database() as database:
+            print((await create_key(database, account, scopes, label, lifetime)).text)
+
+    _run(run())
+
+
+@keys.command("list")
+def keys_list() -> None:
+    """List all keys, without their secrets."""
+
+    async def run() -> None:
+        async with _key_database() as database:
+            for key in await accounts.api_key_list(database):
+                end = (
+                    f"revoked {key.revoke_time:%Y-%m-%d}"
+                    if key.revoke_time
+                    else (f"expires {key.expire_time:%Y-%m-%d}" if key.expire_time else "active")
+                )
+                print(f"{key.key_id}  {key.account}  {end}  {','.join(key.scopes)}  {key.label}")
+
+    _run(run())
+
+
+@keys.command("revoke")
+def keys_revoke(key_id: Annotated[str, typer.Argument(help="The id, as `keys list` shows it.")]) -> None:
+    """End the use of a key, within a few seconds on all servers."""
+
+    async def run() -> None:
+        async with _key_database() as database:
+            if not await accounts.api_key_revoke(database, key_id):
+                _fail(f"there is no key {key_id}: see `ingot-server keys list`")
+
+    _run(run())
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as invalid:
+        for problem in invalid.errors():
+            print(f"INGOT_{str(problem['loc'][0]).upper()}: {problem['msg']}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _key_database() -> "contextlib.AbstractAsyncContextManager[Any]":
+    settings = _settings()
+    set_up_logs(settings.log_format, "WARNING")
+    return open_database(settings)
+
+
+def _run(coroutine: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(coroutine)
+    except (ConfigurationError, EmbeddedPostgresError, SchemaError, IngotError) as error:
+        _fail(str(error))
+    except (asyncpg.PostgresError, OSError) as error:
+        _fail(f"the database of INGOT_DATABASE_URL cannot be used: {error}")
+
+
+def _fail(message: str) -> None:
+    print(f"ingot-server: {message}", file=sys.stderr)
+    sys.exit(1)

@@ -1,0 +1,151 @@
+"""Appends what was received to a batch: collects a chunk, and commits it with its errors and the new offset."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingot_server.domain.errors import BatchFinished, IngotError, UploadConflict
+from ingot_server.domain.records import Decoded, ErrorStage, Reject
+from ingot_server.pipeline.packing import pack
+from ingot_server.pipeline.replaying import Content, content_crc32
+from ingot_server.storage import batches, chunks, errors, imports
+from ingot_server.storage.batches import OpenBatch
+from ingot_server.storage.chunks import NewChunk
+from ingot_server.storage.database import Database
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What is received and not yet committed."""
+
+    pieces: list[Decoded] = field(default_factory=list)
+    bytes: int = 0
+    crc32: int = 0
+    length: int = 0
+    """In the batch's unit."""
+
+    @property
+    def accepted(self) -> int:
+        return sum(len(piece.texts) for piece in self.pieces)
+
+    @property
+    def received(self) -> int:
+        return sum(piece.received for piece in self.pieces)
+
+    @property
+    def rejects(self) -> list[Reject]:
+        return [reject for piece in self.pieces for reject in piece.rejects]
+
+
+class Appender:
+    """The end of one batch, for one stream."""
+
+    def __init__(self, database: Database, batch: OpenBatch, errors_limit: int, on_commit: Callable[[], None]) -> None:
+        self._database = database
+        self._batch = batch
+        self._errors_limit = errors_limit
+        self._on_commit = on_commit
+        self._pending = _Pending()
+        self._committing = asyncio.Lock()
+        self._broken = False
+        self._decoder_state = batch.decoder_state
+        self.end_offset = batch.committed_offset
+        """The offset after all that was added, committed or not."""
+        self.next_index = batch.received
+        """The index of the next record."""
+
+    @property
+    def pending_bytes(self) -> int:
+        """The size of the records that are not yet committed."""
+        return self._pending.bytes
+
+    @property
+    def pending_records(self) -> int:
+        """How many records are not yet committed."""
+        return self._pending.received
+
+    def add(self, decoded: Decoded, content: Content, decoder_state: dict[str, Any] | None = None) -> None:
+        """Adds checked records and the part of the upload they came in."""
+        pending = self._pending
+        pending.pieces.append(decoded)
+        pending.bytes += sum(map(len, decoded.texts))
+        pending.crc32 = content_crc32(content, pending.crc32)
+        pending.length += len(content)
+        self.end_offset += len(content)
+        self.next_index += decoded.received
+        self._decoder_state = decoder_state
+
+    async def commit(self, *, finish: bool = False) -> None:
+        """Makes durable what was added; with `finish`, ends the batch in the same transaction.
+
+        Raises UploadConflict if another stream appended meanwhile, BatchFinished or ImportStateRefused if the batch
+        takes nothing more.
+        """
+        async with self._committing:
+            pending, self._pending = self._pending, _Pending()
+            if self._broken or not (pending.length or finish):
+                return
+            try:
+                await self._commit_pending(pending, self._decoder_state, finish=finish)
+            except BaseException:
+                # What comes after a piece that was lost must not be appended in its place.
+                self._broken = True
+                raise
+        self._on_commit()
+
+    async def _commit_pending(self, pending: _Pending, decoder_state: dict[str, Any] | None, *, finish: bool) -> None:
+        batch = self._batch
+        # Packing takes milliseconds and frees the interpreter for most of them.
+        payload, runs = await asyncio.to_thread(pack, pending.pieces)
+        start, end = batch.committed_offset, batch.committed_offset + pending.length
+        chunk = NewChunk(start, end, pending.crc32, pending.accepted, runs, payload)
+        await self._database.retrying(lambda: self._commit_once(chunk, pending, decoder_state, finish=finish))
+        batch.committed_offset = end
+        batch.finished = finish
+
+    async def _commit_once(
+        self, chunk: NewChunk, pending: _Pending, decoder_state: dict[str, Any] | None, *, finish: bool
+    ) -> None:
+        batch, rejects = self._batch, pending.rejects
+        async with self._database.transaction() as connection:
+            storable = await errors.error_count_storable(connection, batch.import_id, rejects, self._errors_limit)
+            chunks_received = await batches.batch_append(
+                connection,
+                batch,
+                chunk.end_offset,
+                decoder_state,
+                accepted=pending.accepted,
+                rejected=pending.received - pending.accepted,
+                chunks_added=1 if pending.length else 0,
+                errors_stored=storable,
+            )
+            if chunks_received is not None:
+                if pending.length:
+                    await chunks.chunk_insert(connection, batch.batch_seq, chunks_received - 1, chunk)
+                await errors.error_add(
+                    connection, batch.import_id, batch.batch_seq, ErrorStage.UPLOAD, rejects, storable
+                )
+                if finish:
+                    await batches.batch_finish(connection, batch.batch_seq, chunk.end_offset)
+                return
+        await self._explain_refusal(chunk, finish=finish)
+
+    async def _explain_refusal(self, chunk: NewChunk, *, finish: bool) -> None:
+        """Why the batch is not as we knew it. Returns if it is because our own commit had taken effect."""
+        batch = self._batch
+        found = await batches.batch_open(self._database, batch.account_id, batch.import_id, batch.batch_id)
+        if found.committed_offset == chunk.end_offset and found.finished == finish:
+            sent = await chunks.chunk_contents(self._database, batch.batch_seq, chunk.start_offset)
+            ours = chunks.SentContent(chunk.start_offset, chunk.end_offset, chunk.content_crc32)
+            if sent == [ours] or chunk.start_offset == chunk.end_offset:
+                return
+        raise self._refusal(found)
+
+    def _refusal(self, found: OpenBatch) -> IngotError:
+        self._batch.committed_offset = found.committed_offset
+        if found.closed:
+            return imports.import_state_refused(found.import_id, "CANCELLED", "it takes nothing more")
+        if found.finished:
+            return BatchFinished()
+        return UploadConflict()

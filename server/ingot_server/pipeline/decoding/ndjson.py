@@ -1,0 +1,66 @@
+"""NDJSON: each line is a record.
+
+A line ends with LF or CRLF; the last one may end with the file. Each line has an index, blank ones too: they are handed
+on as they are. A byte order mark at the beginning is ignored. A line larger than RECORD_BYTES_MAX is rejected once, and
+the rest of it skipped without being kept.
+"""
+
+from typing import Any
+
+from ingot_server.domain.records import RECORD_BYTES_MAX, RECORD_TOO_LARGE, Decoded, Reject, reject
+from ingot_server.pipeline.decoding.decoder import BYTE_ORDER_MARK
+
+
+class NdjsonDecoder:
+    """Reads NDJSON in UTF-8. Nothing is done per record: lines are cut by one split."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self._index: int = state.get("index", 0)
+        self._skipping: bool = state.get("skipping", False)
+
+    def state(self) -> dict[str, Any]:
+        return {"index": self._index, "skipping": self._skipping}
+
+    def feed(self, data: bytes, final: bool) -> tuple[Decoded, int]:
+        start = 0
+        if self._skipping:
+            start = data.find(b"\n") + 1
+            if not start:
+                return Decoded(), len(data)
+            self._skipping = False
+        elif self._index == 0 and data.startswith(BYTE_ORDER_MARK):
+            start = len(BYTE_ORDER_MARK)
+        end = len(data) if final else max(start, data.rfind(b"\n") + 1)
+        decoded = self._lines(data[start:end])
+        # One byte more than a record: it may be the CR of a CRLF.
+        if len(data) - end > RECORD_BYTES_MAX + 1:
+            decoded.rejects.append(self._too_large(self._index, data[end:]))
+            decoded.received += 1
+            self._index += 1
+            self._skipping = True
+            end = len(data)
+        return decoded, end
+
+    def _lines(self, block: bytes) -> Decoded:
+        if b"\r" in block:
+            block = block.replace(b"\r\n", b"\n")
+        lines = block.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        first, self._index = self._index, self._index + len(lines)
+        decoded = Decoded(lines, range(first, self._index), range(first + 1, self._index + 1), [], len(lines))
+        if len(block) > RECORD_BYTES_MAX and max(map(len, lines)) > RECORD_BYTES_MAX:
+            self._reject_too_large(decoded)
+        return decoded
+
+    def _reject_too_large(self, decoded: Decoded) -> None:
+        numbered = list(zip(decoded.indexes, decoded.texts, strict=True))
+        decoded.rejects = [self._too_large(index, line) for index, line in numbered if len(line) > RECORD_BYTES_MAX]
+        good = [(index, line) for index, line in numbered if len(line) <= RECORD_BYTES_MAX]
+        decoded.texts = [line for _, line in good]
+        decoded.indexes = [index for index, _ in good]
+        decoded.lines = [index + 1 for index, _ in good]
+
+    @staticmethod
+    def _too_large(index: int, beginning: bytes) -> Reject:
+        return reject(index, index + 1, beginning, RECORD_TOO_LARGE)

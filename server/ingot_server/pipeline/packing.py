@@ -1,0 +1,68 @@
+"""Packs checked records into the payload of a chunk, and back.
+
+A payload is zlib-compressed NDJSON. Rejected records leave gaps in the indexes, and multi-line CSV rows leave gaps in
+the line numbers, so a chunk carries `runs`: triples (position, index, line), from which on both count up by one.
+"""
+
+import zlib
+from collections.abc import Sequence
+from itertools import pairwise
+
+from ingot_server.domain.records import Decoded
+
+# Level 1 is 3 times as fast as the default and only a little larger: the log is short-lived.
+_COMPRESSION_LEVEL = 1
+
+
+def pack(pieces: Sequence[Decoded]) -> tuple[bytes, list[int]]:
+    """The payload and the runs of the records of `pieces`. Takes milliseconds: call it in a thread."""
+    texts = b"\n".join([b"\n".join(piece.texts) for piece in pieces if piece.texts])
+    runs: list[int] = []
+    position = 0
+    for piece in pieces:
+        for start in _run_starts(piece):
+            index, line = piece.indexes[start], piece.lines[start]
+            if not _continues(runs, position + start, index, line):
+                runs += (position + start, index, line)
+        position += len(piece.texts)
+    return zlib.compress(texts, _COMPRESSION_LEVEL), runs
+
+
+def unpack_texts(payload: bytes) -> list[bytes]:
+    """The records of a payload, in order."""
+    texts = zlib.decompress(payload)
+    return texts.split(b"\n") if texts else []
+
+
+class Origins:
+    """Where the records of a chunk came from."""
+
+    def __init__(self, runs: Sequence[int]) -> None:
+        self._runs = list(zip(runs[::3], runs[1::3], runs[2::3], strict=True))
+
+    def __getitem__(self, position: int) -> tuple[int, int]:
+        """The index and the line of the record at `position` of the chunk."""
+        first, index, line = next(run for run in reversed(self._runs) if run[0] <= position)
+        return index + position - first, line + position - first if line else 0
+
+
+def _run_starts(piece: Decoded) -> list[int]:
+    if not piece.texts:
+        return []
+    # Only a file has lines.
+    if isinstance(piece.indexes, range) and (isinstance(piece.lines, range) or not piece.lines[0]):
+        return [0]
+    starts = [0]
+    origins = zip(piece.indexes, piece.lines, strict=True)
+    for position, ((index, line), (next_index, next_line)) in enumerate(pairwise(origins), start=1):
+        if next_index != index + 1 or (next_line != line + 1 and line):
+            starts.append(position)
+    return starts
+
+
+def _continues(runs: list[int], position: int, index: int, line: int) -> bool:
+    if not runs:
+        return False
+    first, first_index, first_line = runs[-3:]
+    steps = position - first
+    return index == first_index + steps and line == (first_line + steps if first_line else 0)

@@ -1,0 +1,276 @@
+"""Receives the stream of one upload: offsets, decoding, checks, and durable chunks.
+
+While one chunk is being committed the next is being filled; then reading stops until the commit is through, which
+holds the client back. So a stream occupies no more than two chunks and one message.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ingot_server.domain.batches import OffsetUnit
+from ingot_server.domain.errors import (
+    BatchFinished,
+    IngotError,
+    InvalidRequest,
+    OffsetGap,
+    ShuttingDown,
+    TotalMismatch,
+)
+from ingot_server.domain.formats import DataFormat
+from ingot_server.domain.records import Decoded, ErrorCode, Fault, reject
+from ingot_server.pipeline.appending import Appender
+from ingot_server.pipeline.checking import check
+from ingot_server.pipeline.decoding import Decoder, decoder
+from ingot_server.pipeline.replaying import Content, Replay
+from ingot_server.storage import chunks, imports
+from ingot_server.storage.batches import OpenBatch
+from ingot_server.storage.database import Database
+
+DECODE_BYTES = 128 * 1024
+"""How much is decoded at a time, so that the event loop is never held for long."""
+CHECK_RECORDS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkLimits:
+    """When a chunk is full."""
+
+    bytes: int = 1024 * 1024
+    records: int = 5_000
+    seconds: float = 0.2
+    """How long received records wait for more before they are made durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One message of an upload."""
+
+    records: list[bytes]
+    data: bytes
+    offset: int | None
+    """Where the content begins; None: where the previous message ended."""
+    finish_total: int | None
+    """Set by the last message: how much the whole batch holds."""
+
+
+class Upload:
+    """One stream's part in one batch."""
+
+    def __init__(
+        self,
+        database: Database,
+        batch: OpenBatch,
+        limits: ChunkLimits,
+        errors_limit: int,
+        on_commit: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._batch = batch
+        self._limits = limits
+        self._appender = Appender(database, batch, errors_limit, on_commit)
+        self._decoder: Decoder | None = None
+        self._undecoded = b""
+        self._replay: Replay | None = None
+        self._stream_offset = 0
+        self._arrived = asyncio.Event()
+        self._commit: asyncio.Task[None] | None = None
+        # The reader and the timer both decode and commit; each must find the other's work complete.
+        self._turn = asyncio.Lock()
+
+    async def run(self, pieces: AsyncIterator[Piece], draining: asyncio.Event) -> None:
+        """Takes all pieces; afterwards everything received is committed.
+
+        Whatever ends it early, the committed offset is in the error's facts. Raises ShuttingDown when `draining` is
+        set.
+        """
+        reading = asyncio.create_task(self._read(pieces))
+        ticking = asyncio.create_task(self._commit_regularly())
+        ending = asyncio.create_task(draining.wait())
+        try:
+            await asyncio.wait({reading, ticking, ending}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (reading, ticking):
+                if task.done():
+                    task.result()
+            if not reading.done():
+                raise ShuttingDown
+            await self._flush()
+        except IngotError as error:
+            await _ended(reading, ticking, ending)
+            await self._keep_what_arrived()
+            error.facts.setdefault("import_id", str(self._batch.import_id))
+            error.facts.setdefault("batch_id", self._batch.batch_id)
+            error.facts["committed_offset"] = str(self._batch.committed_offset)
+            raise
+        finally:
+            await _ended(reading, ticking, ending)
+
+    async def _read(self, pieces: AsyncIterator[Piece]) -> None:
+        async for piece in pieces:
+            async with self._turn:
+                await self._receive(piece)
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await self._arrived.wait()
+            await asyncio.sleep(self._limits.seconds)
+            self._arrived.clear()
+            async with self._turn:
+                if self._undecoded:
+                    await self._decode(final=False)
+                commit = await self._start_commit()
+            # Reading goes on meanwhile; a failure must not wait for the next message to be noticed.
+            await asyncio.shield(commit)
+
+    async def _keep_what_arrived(self) -> None:
+        """Commits what came before an error, if that is possible: the error in hand is the one to report."""
+        with suppress(IngotError):
+            await self._flush()
+
+    async def _receive(self, piece: Piece) -> None:
+        content = self._content(piece)
+        offset = self._stream_offset if piece.offset is None else piece.offset
+        received = self._received_offset
+        if content and offset > received:
+            raise OffsetGap(f"offset: expected {received} or less, got {offset}", expected_offset=received)
+        repeated = min(len(content), received - offset) if content else 0
+        if repeated:
+            await self._compare(offset, content[:repeated])
+        if len(content) > repeated:
+            await self._take(content[repeated:])
+        self._stream_offset = offset + len(content)
+        if piece.finish_total is not None:
+            await self._finish(piece.finish_total)
+
+    def _content(self, piece: Piece) -> Content:
+        if piece.records and piece.data:
+            raise InvalidRequest({"data": "expected either records or data in a message, not both"})
+        content: Content = piece.records or piece.data
+        if content:
+            unit = OffsetUnit.RECORDS if piece.records else OffsetUnit.BYTES
+            if self._batch.unit not in (None, unit):
+                other = "records" if self._batch.unit is OffsetUnit.RECORDS else "data"
+                raise InvalidRequest({unit.lower() if piece.records else "data": f"this batch carries {other}"})
+            if unit is OffsetUnit.BYTES and self._batch.format is None:
+                raise InvalidRequest({"format": "expected in the first message, because the batch carries data"})
+            self._batch.unit = unit
+        return content
+
+    @property
+    def _received_offset(self) -> int:
+        return self._appender.end_offset + len(self._undecoded)
+
+    async def _compare(self, offset: int, content: Content) -> None:
+        if self._received_offset > self._batch.committed_offset:
+            await self._flush()
+        if self._replay is None:
+            self._replay = Replay(await chunks.chunk_contents(self._database, self._batch.batch_seq, offset))
+        self._replay.compare(offset, content)
+
+    async def _take(self, content: Content) -> None:
+        if self._batch.finished:
+            raise BatchFinished
+        if self._batch.closed:
+            raise imports.import_state_refused(self._batch.import_id, "CANCELLED", "it takes nothing more")
+        if isinstance(content, bytes):
+            self._undecoded += content
+            if len(self._undecoded) >= DECODE_BYTES:
+                await self._decode(final=False)
+        else:
+            for start in range(0, len(content), CHECK_RECORDS):
+                await self._add(content[start : start + CHECK_RECORDS])
+        self._arrived.set()
+
+    async def _add(self, records: list[bytes]) -> None:
+        first = self._appender.next_index
+        decoded = Decoded(records, range(first, first + len(records)), [0] * len(records), [], len(records))
+        self._appender.add(check(decoded, self._batch.key_fields), records)
+        await self._commit_if_full()
+
+    async def _decode(self, *, final: bool) -> None:
+        """Decodes what has arrived, as far as whole records go; with `final`, to the end."""
+        if self._decoder is None:
+            self._decoder = decoder(self._batch.format or DataFormat(), self._batch.decoder_state)
+        data, self._undecoded = self._undecoded, b""
+        position, window = 0, DECODE_BYTES
+        while True:
+            part = data[position : position + window]
+            at_end = position + window >= len(data)
+            decoded, consumed = self._decoder.feed(part, final and at_end)
+            self._undecoded = data[position + consumed :]
+            self._appender.add(check(decoded, self._batch.key_fields), part[:consumed], self._decoder.state())
+            await self._commit_if_full()
+            if at_end:
+                return
+            position += consumed
+            # A record longer than the window: look at more of it.
+            window = DECODE_BYTES if consumed else window * 2
+
+    async def _commit_if_full(self) -> None:
+        appender, limits = self._appender, self._limits
+        if appender.pending_bytes >= limits.bytes or appender.pending_records >= limits.records:
+            await self._start_commit()
+
+    async def _start_commit(self) -> "asyncio.Task[None]":
+        """Begins to commit what is pending, once the commit before it is through."""
+        await self._committed()
+        self._commit = asyncio.create_task(self._appender.commit())
+        return self._commit
+
+    async def _committed(self) -> None:
+        """Waits for the commit that is under way."""
+        if self._commit is not None:
+            commit, self._commit = self._commit, None
+            await commit
+
+    async def _flush(self) -> None:
+        """Commits everything that can be decoded."""
+        if self._undecoded:
+            await self._decode(final=False)
+        await self._committed()
+        await self._appender.commit()
+
+    async def _finish(self, total: int) -> None:
+        received = self._received_offset
+        if total != received:
+            raise TotalMismatch(
+                f"finish.total: expected {received}, which was received, got {total}", received=received, total=total
+            )
+        if self._batch.finished:
+            return
+        if self._batch.unit is OffsetUnit.BYTES:
+            await self._decode(final=True)
+        await self._committed()
+        if self._appender.next_index == 0:
+            fault = Fault(ErrorCode.EMPTY_PAYLOAD, "the batch holds no record: expected at least one")
+            self._appender.add(Decoded(rejects=[reject(0, 0, b"", fault)]), b"")
+        await self._appender.commit(finish=True)
+
+
+async def _ended(*tasks: "asyncio.Task[object]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Receiver:
+    """Takes the uploads of one process."""
+
+    def __init__(
+        self, database: Database, limits: ChunkLimits, errors_limit: int, on_commit: Callable[[], None]
+    ) -> None:
+        self._database = database
+        self._limits = limits
+        self._errors_limit = errors_limit
+        self._on_commit = on_commit
+        self._draining = asyncio.Event()
+
+    async def receive(self, batch: OpenBatch, pieces: AsyncIterator[Piece]) -> None:
+        """Appends all pieces to the batch; afterwards they are committed. See Upload.run."""
+        upload = Upload(self._database, batch, self._limits, self._errors_limit, self._on_commit)
+        await upload.run(pieces, self._draining)
+
+    def drain(self) -> None:
+        """Ends all uploads, now and from now on, with ShuttingDown and the offset to go on from."""
+        self._draining.set()

@@ -1,0 +1,160 @@
+"""Workers: lease a batch, process its chunks in order, give it back.
+
+A lease is kept alive by a heartbeat, in the database's time. If it runs out, because this process died or hung, the
+batch goes to another worker with a higher lease generation, and whatever this one still tries to write has no effect.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ingot_server.domain.errors import DatabaseUnavailable
+from ingot_server.pipeline.processing import LeaseLost, PreparedChunk, adopt_keys, prepare, write
+from ingot_server.pipeline.settling import end_all_due, end_if_due
+from ingot_server.storage import batches, chunks
+from ingot_server.storage.batches import Lease
+from ingot_server.storage.database import Database
+
+log = logging.getLogger(__name__)
+
+TURN_CHUNKS = 16
+"""After so many chunks a batch is given back, so that others get their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How the workers of one process behave."""
+
+    workers: int = 2
+    """How many batches are processed at the same time."""
+    lease: timedelta = timedelta(seconds=15)
+    poll_seconds: float = 0.25
+    """How often to look for work that other processes have received."""
+    errors_limit: int = 100_000
+    """How many errors of an import are kept in full."""
+    chunk_retention: timedelta = timedelta(hours=24)
+    """How long chunks are kept after the end of their import."""
+    sweep_seconds: float = 2.0
+    """How often to end imports that were left over, and to delete old chunks."""
+
+
+class Workers:
+    """The workers of one process."""
+
+    def __init__(self, database: Database, settings: WorkerSettings) -> None:
+        self._database = database
+        self._settings = settings
+        self._work_arrived = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begins to work."""
+        loops = [self._work_forever() for _ in range(self._settings.workers)]
+        self._tasks = [asyncio.create_task(loop) for loop in (*loops, self._sweep_forever())]
+
+    def wake(self) -> None:
+        """Says that there is work: saves the time until the next look."""
+        self._work_arrived.set()
+
+    async def stop(self) -> None:
+        """Finishes the chunks in hand, gives the batches back, and returns when all is done."""
+        self._stopping.set()
+        self._work_arrived.set()
+        await asyncio.gather(*self._tasks)
+
+    async def _work_forever(self) -> None:
+        while not self._stopping.is_set():
+            self._work_arrived.clear()
+            try:
+                lease = await batches.batch_claim(self._database, self._settings.lease)
+                if lease is not None:
+                    await self._process(lease)
+                    continue
+            except DatabaseUnavailable:
+                log.warning("the database is unavailable; trying again")
+            except Exception:
+                log.exception("a worker failed; it goes on")
+            await self._pause(self._work_arrived, self._settings.poll_seconds)
+
+    async def _process(self, lease: Lease) -> None:
+        """Processes chunks of a leased batch until there are none, or its turn is over.
+
+        After an error that nobody expected the lease is left to run out, which keeps a batch that fails again and again
+        from occupying its worker.
+        """
+        try:
+            async with self._heartbeat(lease) as lost:
+                await self._process_chunks(lease, lost)
+        except LeaseLost:
+            log.info("lease lost", extra={"import_id": lease.import_id, "batch_seq": lease.batch_seq})
+        except DatabaseUnavailable:
+            with suppress(DatabaseUnavailable):
+                await batches.batch_release(self._database, lease)
+            raise
+        else:
+            await batches.batch_release(self._database, lease)
+        await end_if_due(self._database, lease.import_id)
+
+    async def _process_chunks(self, lease: Lease, lost: asyncio.Event) -> None:
+        prepared, lease = await self._prepare_next(lease, 0)
+        for _ in range(TURN_CHUNKS):
+            if prepared is None or lost.is_set() or self._stopping.is_set():
+                return
+            # The next chunk is read and prepared while the database writes this one.
+            following = asyncio.create_task(self._prepare_next(lease, prepared.chunk_index + 1))
+            try:
+                await write(self._database, lease, prepared, self._settings.errors_limit)
+                prepared, lease = await following
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+
+    async def _prepare_next(self, lease: Lease, from_index: int) -> tuple[PreparedChunk | None, Lease]:
+        chunk = await chunks.chunk_next(self._database, lease.batch_seq, from_index)
+        if chunk is None:
+            return None, lease
+        prepared = prepare(chunk, lease)
+        if not lease.key_fields and prepared.named_keys:
+            lease = await adopt_keys(self._database, lease, prepared.named_keys)
+            prepared = prepare(chunk, lease)
+        return prepared, lease
+
+    @asynccontextmanager
+    async def _heartbeat(self, lease: Lease) -> AsyncIterator[asyncio.Event]:
+        """Keeps the lease meanwhile; the event is set when it is lost."""
+        lost = asyncio.Event()
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(self._settings.lease.total_seconds() / 3)
+                with suppress(DatabaseUnavailable):
+                    if not await batches.batch_extend_lease(self._database, lease, self._settings.lease):
+                        lost.set()
+                        return
+
+        beating = asyncio.create_task(beat())
+        try:
+            yield lost
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+    async def _sweep_forever(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await end_all_due(self._database)
+                await chunks.chunk_delete_expired(self._database, self._settings.chunk_retention)
+            except DatabaseUnavailable:
+                pass
+            except Exception:
+                log.exception("the sweep failed; it goes on")
+            await self._pause(self._stopping, self._settings.sweep_seconds)
+
+    @staticmethod
+    async def _pause(until: asyncio.Event, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(until.wait(), seconds)

@@ -1,0 +1,72 @@
+"""BatchService: takes data in."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from ingot.v1 import batch_pb2, batch_service_pb2_grpc
+from ingot.v1 import batch_service_pb2 as pb
+from ingot_server.domain.errors import InvalidRequest
+from ingot_server.pipeline.progress import Progress
+from ingot_server.pipeline.receiving import Receiver
+from ingot_server.rpc import requests, wire
+from ingot_server.rpc.guard import Context, caller_account
+from ingot_server.rpc.uploads import open_batch, pieces_of
+from ingot_server.storage import batches, imports
+from ingot_server.storage.database import Database
+
+
+class BatchService(batch_service_pb2_grpc.BatchServiceServicer):
+    """Serves the RPCs of the same name; see batch_service.proto."""
+
+    def __init__(self, database: Database, receiver: Receiver, progress: Progress) -> None:
+        self._database = database
+        self._receiver = receiver
+        self._progress = progress
+
+    async def UploadBatch(
+        self, request_iterator: AsyncIterator[pb.UploadBatchRequest], context: Context
+    ) -> pb.UploadBatchResponse:
+        first = await anext(request_iterator, None)
+        if first is None:
+            raise InvalidRequest({"import_id": "expected in the first message, but the stream had none"})
+        import_id, batch_id = requests.import_id(first.import_id), requests.batch_id(first.batch_id)
+        batch = await open_batch(self._database, caller_account(), import_id, batch_id, first)
+        await self._receiver.receive(batch, pieces_of(first, _same_batch(first, request_iterator)))
+        return pb.UploadBatchResponse(batch=await self._batch(import_id, batch_id))
+
+    async def GetBatch(self, request: pb.GetBatchRequest, context: Context) -> pb.GetBatchResponse:
+        import_id, batch_id = requests.import_id(request.import_id), requests.batch_id(request.batch_id)
+        return pb.GetBatchResponse(batch=await self._batch(import_id, batch_id))
+
+    async def ListBatches(self, request: pb.ListBatchesRequest, context: Context) -> pb.ListBatchesResponse:
+        import_id = requests.import_id(request.import_id)
+        after = requests.page_position(request.page_token, int) if request.page_token else 0
+        size = requests.page_size(request.page_size, 50)
+        await imports.import_get(self._database, caller_account(), import_id)
+        found = await batches.batch_list(self._database, caller_account(), import_id, after, size)
+        return pb.ListBatchesResponse(
+            batches=[wire.batch_message(batch) for _, batch in found],
+            next_page_token=requests.page_token(found[-1][0]) if len(found) == size else "",
+        )
+
+    async def WatchBatch(self, request: pb.WatchBatchRequest, context: Context) -> AsyncIterator[pb.WatchBatchResponse]:
+        import_id, batch_id = requests.import_id(request.import_id), requests.batch_id(request.batch_id)
+        number = await batches.batch_seq(self._database, caller_account(), import_id, batch_id)
+        async with aclosing(self._progress.batches.watch(number)) as states:
+            async for state, heartbeat in states:
+                yield pb.WatchBatchResponse(batch=wire.batch_message(state), heartbeat=heartbeat)
+
+    async def _batch(self, import_id: int, batch_id: str) -> batch_pb2.Batch:
+        found = await batches.batch_get(self._database, caller_account(), import_id, batch_id)
+        return wire.batch_message(await batches.with_groups(self._database, found))
+
+
+async def _same_batch(
+    first: pb.UploadBatchRequest, others: AsyncIterator[pb.UploadBatchRequest]
+) -> AsyncIterator[pb.UploadBatchRequest]:
+    async for message in others:
+        if message.import_id not in ("", first.import_id):
+            raise InvalidRequest({"import_id": "expected the same as in the first message, or none"})
+        if message.batch_id not in ("", first.batch_id):
+            raise InvalidRequest({"batch_id": "expected the same as in the first message, or none"})
+        yield message

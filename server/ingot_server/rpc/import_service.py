@@ -1,0 +1,119 @@
+"""ImportService: creates imports, follows them, and tells what became of every record."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from ingot.v1 import import_pb2, import_service_pb2_grpc
+from ingot.v1 import import_service_pb2 as pb
+from ingot_server.domain.errors import BatchUnfinished, InvalidRequest
+from ingot_server.pipeline.exporting import ErrorFileFormat, export_errors
+from ingot_server.pipeline.progress import Progress
+from ingot_server.pipeline.receiving import Receiver
+from ingot_server.pipeline.settling import end_if_due
+from ingot_server.rpc import requests, wire
+from ingot_server.rpc.guard import Context, caller_account
+from ingot_server.rpc.uploads import open_batch, pieces_of
+from ingot_server.storage import errors, imports
+from ingot_server.storage.database import Database
+
+RUN_BATCH_ID = "main"
+"""The id of the one batch that RunImport uploads."""
+_NEWEST = 2**63 - 1
+
+
+class ImportService(import_service_pb2_grpc.ImportServiceServicer):
+    """Serves the RPCs of the same name; see import_service.proto."""
+
+    def __init__(self, database: Database, receiver: Receiver, progress: Progress) -> None:
+        self._database = database
+        self._receiver = receiver
+        self._progress = progress
+
+    async def CreateImport(self, request: pb.CreateImportRequest, context: Context) -> pb.CreateImportResponse:
+        spec = requests.import_spec(request.spec, request.request_id)
+        import_id = await imports.import_create(self._database, caller_account(), spec, request.request_id)
+        return pb.CreateImportResponse(import_job=await self._import(import_id))
+
+    async def RunImport(
+        self, request_iterator: AsyncIterator[pb.RunImportRequest], context: Context
+    ) -> pb.RunImportResponse:
+        first = await anext(request_iterator, None)
+        if first is None:
+            raise InvalidRequest({"spec": "expected in the first message, but the stream had none"})
+        spec = requests.import_spec(first.spec, first.request_id)
+        import_id = await imports.import_create(self._database, caller_account(), spec, first.request_id)
+        await context.send_initial_metadata((("ingot-import-id", str(import_id)),))
+        batch = await open_batch(self._database, caller_account(), import_id, RUN_BATCH_ID, first)
+        await self._receiver.receive(batch, pieces_of(first, request_iterator))
+        if not batch.finished:
+            raise BatchUnfinished(import_id=import_id, batch_id=RUN_BATCH_ID, committed_offset=batch.committed_offset)
+        return pb.RunImportResponse(import_job=await self._finished(import_id))
+
+    async def GetImport(self, request: pb.GetImportRequest, context: Context) -> pb.GetImportResponse:
+        return pb.GetImportResponse(import_job=await self._import(requests.import_id(request.import_id)))
+
+    async def ListImports(self, request: pb.ListImportsRequest, context: Context) -> pb.ListImportsResponse:
+        wanted = requests.import_filter(request)
+        before = requests.page_position(request.page_token, int) if request.page_token else _NEWEST
+        size = requests.page_size(request.page_size, 50)
+        found = await imports.import_list(self._database, caller_account(), wanted, before, size)
+        return pb.ListImportsResponse(
+            imports=map(wire.import_message, found),
+            next_page_token=requests.page_token(found[-1].import_id) if len(found) == size else "",
+        )
+
+    async def WatchImport(
+        self, request: pb.WatchImportRequest, context: Context
+    ) -> AsyncIterator[pb.WatchImportResponse]:
+        import_id = requests.import_id(request.import_id)
+        await imports.import_get(self._database, caller_account(), import_id)
+        async with aclosing(self._progress.imports.watch(import_id)) as states:
+            async for state, heartbeat in states:
+                yield pb.WatchImportResponse(import_job=wire.import_message(state), heartbeat=heartbeat)
+
+    async def FinishImport(self, request: pb.FinishImportRequest, context: Context) -> pb.FinishImportResponse:
+        return pb.FinishImportResponse(import_job=await self._finished(requests.import_id(request.import_id)))
+
+    async def CancelImport(self, request: pb.CancelImportRequest, context: Context) -> pb.CancelImportResponse:
+        import_id = requests.import_id(request.import_id)
+        await imports.import_cancel(self._database, caller_account(), import_id)
+        await end_if_due(self._database, import_id)
+        return pb.CancelImportResponse(import_job=await self._import(import_id))
+
+    async def DeleteImport(self, request: pb.DeleteImportRequest, context: Context) -> pb.DeleteImportResponse:
+        import_id = requests.import_id(request.import_id)
+        await imports.import_delete(self._database, caller_account(), import_id)
+        return pb.DeleteImportResponse()
+
+    async def ListImportErrors(
+        self, request: pb.ListImportErrorsRequest, context: Context
+    ) -> pb.ListImportErrorsResponse:
+        import_id = requests.import_id(request.import_id)
+        wanted = requests.error_filter(request)
+        after = requests.error_position(request.page_token)
+        size = requests.page_size(request.page_size, 100)
+        await imports.import_get(self._database, caller_account(), import_id)
+        found, last = await errors.error_list(self._database, caller_account(), import_id, wanted, after, size)
+        return pb.ListImportErrorsResponse(
+            errors=map(wire.error_message, found),
+            next_page_token=requests.page_token(last) if len(found) == size else "",
+        )
+
+    async def ExportImportErrors(
+        self, request: pb.ExportImportErrorsRequest, context: Context
+    ) -> AsyncIterator[pb.ExportImportErrorsResponse]:
+        import_id = requests.import_id(request.import_id)
+        await imports.import_get(self._database, caller_account(), import_id)
+        format = ErrorFileFormat.CSV if request.format == pb.ERROR_EXPORT_FORMAT_CSV else ErrorFileFormat.NDJSON
+        async with aclosing(export_errors(self._database, caller_account(), import_id, format)) as pieces:
+            async for lines in pieces:
+                yield pb.ExportImportErrorsResponse(lines=lines)
+
+    async def _import(self, import_id: int) -> import_pb2.Import:
+        return wire.import_message(await imports.import_get(self._database, caller_account(), import_id))
+
+    async def _finished(self, import_id: int) -> import_pb2.Import:
+        """The import, after it was told that no more will come."""
+        await imports.import_finish(self._database, caller_account(), import_id)
+        await end_if_due(self._database, import_id)
+        return await self._import(import_id)

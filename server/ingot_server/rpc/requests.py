@@ -1,0 +1,234 @@
+"""Checks the fields of a request and turns them into domain values.
+
+A wrong request is refused before anything is written, with all that is wrong with it.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf import struct_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ingot.v1 import batch_pb2, import_pb2, import_service_pb2, record_error_pb2, record_pb2
+from ingot_server.domain.errors import InvalidRequest
+from ingot_server.domain.formats import DataFormat, FileType
+from ingot_server.domain.imports import ImportSpec, ImportState
+from ingot_server.domain.records import ErrorCode, ErrorStage
+from ingot_server.storage.errors import FIRST_POSITION, ErrorFilter, ErrorPosition
+from ingot_server.storage.imports import ImportFilter
+
+KEY_FIELDS_MAX = 8
+LABELS_MAX = 16
+LABEL_CHARACTERS_MAX = 63
+REQUEST_ID_CHARACTERS_MAX = 128
+PAGE_SIZE_MAX = 1_000
+WRITE_RECORDS_MAX = 1_000
+_ID_MAX = 2**63 - 1
+
+_TABLE = re.compile(r"[A-Za-z0-9_]{1,63}")
+_BATCH_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_IMPORT_ID = re.compile(r"[1-9][0-9]{0,18}")
+
+
+class Violations(dict[str, str]):
+    """What is wrong with a request: the path of each field, and what was expected of it."""
+
+    def raise_if_any(self) -> None:
+        """Raises InvalidRequest if something is wrong."""
+        if self:
+            raise InvalidRequest(self)
+
+
+def import_id(text: str) -> int:
+    """An import's id. Raises InvalidRequest."""
+    if not _IMPORT_ID.fullmatch(text) or int(text) > _ID_MAX:
+        raise InvalidRequest({"import_id": f"expected an import's id, a decimal number, got {text!r}"})
+    return int(text)
+
+
+def batch_id(text: str) -> str:
+    """A batch's id. Raises InvalidRequest."""
+    if not _BATCH_ID.fullmatch(text):
+        raise InvalidRequest({"batch_id": f"expected 1 to 64 letters, digits, `_`, `-` and `.`, got {text!r}"})
+    return text
+
+
+def table_name(text: str, path: str = "table") -> str:
+    """A table's name. Raises InvalidRequest."""
+    if not _TABLE.fullmatch(text):
+        raise InvalidRequest({path: f"expected 1 to 63 letters, digits and underscores, got {text!r}"})
+    return text
+
+
+def record_key(text: str, path: str = "key") -> str:
+    """A record's key. Raises InvalidRequest."""
+    if not text or "\0" in text:
+        raise InvalidRequest({path: "expected a key, without NUL characters"})
+    return text
+
+
+def key_fields(names: Iterable[str], path: str) -> tuple[str, ...]:
+    """Names of key fields. Raises InvalidRequest."""
+    named = tuple(names)
+    if len(named) > KEY_FIELDS_MAX or len(set(named)) < len(named) or "" in named or any("\0" in n for n in named):
+        raise InvalidRequest({path: f"expected at most {KEY_FIELDS_MAX} different names of fields, got {list(named)}"})
+    return named
+
+
+def import_spec(message: import_pb2.ImportSpec, request_id: str) -> ImportSpec:
+    """What an import is to do. Raises InvalidRequest."""
+    violations = Violations()
+    for check in (
+        lambda: table_name(message.table, "spec.table"),
+        lambda: key_fields(message.key_fields, "spec.key_fields"),
+        lambda: _labels(message.labels, "spec.labels"),
+    ):
+        try:
+            check()
+        except InvalidRequest as error:
+            violations.update(error.violations)
+    if len(request_id) > REQUEST_ID_CHARACTERS_MAX or "\0" in request_id:
+        violations["request_id"] = f"expected at most {REQUEST_ID_CHARACTERS_MAX} characters, none of them NUL"
+    violations.raise_if_any()
+    return ImportSpec(message.table, tuple(message.key_fields), dict(message.labels))
+
+
+def import_filter(request: import_service_pb2.ListImportsRequest) -> ImportFilter:
+    """Which imports to list. Raises InvalidRequest."""
+    if request.table:
+        table_name(request.table)
+    states = []
+    for state in request.states:
+        if state not in import_pb2.ImportState.values() or state == import_pb2.IMPORT_STATE_UNSPECIFIED:
+            raise InvalidRequest({"states": f"expected states of an import, got {state}"})
+        states.append(ImportState(import_pb2.ImportState.Name(state).removeprefix("IMPORT_STATE_")))
+    return ImportFilter(
+        table=request.table,
+        states=states,
+        created_from=_time(request.created_from) if request.HasField("created_from") else None,
+        created_before=_time(request.created_before) if request.HasField("created_before") else None,
+        labels=_labels(request.labels, "labels"),
+    )
+
+
+def error_filter(request: import_service_pb2.ListImportErrorsRequest) -> ErrorFilter:
+    """Which errors to list. Raises InvalidRequest."""
+    violations = Violations()
+    if request.stage not in record_error_pb2.ErrorStage.values():
+        violations["stage"] = f"expected a stage, got {request.stage}"
+    if request.code not in record_error_pb2.RecordErrorCode.values():
+        violations["code"] = f"expected a code of a record's error, got {request.code}"
+    if "\0" in request.field:
+        violations["field"] = "expected the name of a field, without NUL characters"
+    violations.raise_if_any()
+    return ErrorFilter(
+        batch_id=batch_id(request.batch_id) if request.batch_id else "",
+        stage=ErrorStage(request.stage) if request.stage else None,
+        code=ErrorCode(request.code) if request.code else None,
+        field=request.field,
+    )
+
+
+def data_format(message: batch_pb2.DataFormat) -> DataFormat:
+    """How the bytes of a file are to be read. Raises InvalidRequest."""
+    if message.type not in batch_pb2.FileType.values() or message.type == batch_pb2.FILE_TYPE_UNSPECIFIED:
+        raise InvalidRequest({"format.type": "expected FILE_TYPE_NDJSON, FILE_TYPE_CSV or FILE_TYPE_JSON_ARRAY"})
+    if message.HasField("csv") and message.type != batch_pb2.FILE_TYPE_CSV:
+        raise InvalidRequest({"format.csv": "expected only with FILE_TYPE_CSV"})
+    format = DataFormat(
+        type=FileType(batch_pb2.FileType.Name(message.type).removeprefix("FILE_TYPE_")),
+        encoding=message.encoding or "utf-8",
+        delimiter=message.csv.delimiter or ",",
+        quote=message.csv.quote or '"',
+        columns=tuple(message.csv.columns),
+    )
+    Violations(format.violations()).raise_if_any()
+    return format
+
+
+def record_texts(messages: Iterable[record_pb2.Record]) -> list[bytes]:
+    """The JSON texts of records."""
+    return [message.json if message.HasField("json") else _struct_text(message) for message in messages]
+
+
+def page_size(requested: int, default: int) -> int:
+    """How many things a page holds. Raises InvalidRequest."""
+    if not 0 <= requested <= PAGE_SIZE_MAX:
+        raise InvalidRequest({"page_size": f"expected 0 to {PAGE_SIZE_MAX}, got {requested}"})
+    return requested or default
+
+
+def page_token(position: Any) -> str:
+    """The token for the page after `position`."""
+    return base64.urlsafe_b64encode(json.dumps(position, separators=(",", ":")).encode()).decode()
+
+
+def page_position(token: str, kind: type) -> Any:
+    """The position that a token names. Raises InvalidRequest."""
+    try:
+        position = json.loads(base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error):
+        position = None
+    if not isinstance(position, kind) or (isinstance(position, int) and not 0 <= position <= _ID_MAX):
+        raise InvalidRequest({"page_token": "expected the next_page_token of the page before"})
+    return position
+
+
+def error_position(token: str) -> ErrorPosition:
+    """The position in a list of errors that a token names. Raises InvalidRequest."""
+    if not token:
+        return FIRST_POSITION
+    position = page_position(token, list)
+    if len(position) != 3 or not all(isinstance(part, int) and abs(part) <= _ID_MAX for part in position):
+        raise InvalidRequest({"page_token": "expected the next_page_token of the page before"})
+    return position[0], position[1], position[2]
+
+
+def _labels(labels: Mapping[str, str], path: str) -> dict[str, str]:
+    for key, value in labels.items():
+        if not 0 < len(key) <= LABEL_CHARACTERS_MAX or len(value) > LABEL_CHARACTERS_MAX or "\0" in key + value:
+            raise InvalidRequest({path: f"expected keys and values of at most {LABEL_CHARACTERS_MAX} characters"})
+    if len(labels) > LABELS_MAX:
+        raise InvalidRequest({path: f"expected at most {LABELS_MAX} labels, got {len(labels)}"})
+    return dict(labels)
+
+
+def _time(message: Timestamp) -> datetime:
+    try:
+        return message.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest({"created_from": "expected times between the years 1 and 9999"}) from None
+
+
+def _struct_text(message: record_pb2.Record) -> bytes:
+    # NaN and Infinity become literals that the check of records refuses, so that they are reported there.
+    return json.dumps(_struct_value(message.struct), ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "surrogatepass"
+    )
+
+
+def _struct_value(struct: struct_pb2.Struct) -> dict[str, Any]:
+    return {name: _value(value) for name, value in struct.fields.items()}
+
+
+def _value(value: struct_pb2.Value) -> Any:
+    match value.WhichOneof("kind"):
+        case "number_value":
+            number = value.number_value
+            # A double holds every whole number up to 2^53 exactly: 1 came as 1, not as 1.0.
+            return int(number) if number.is_integer() and abs(number) <= 2**53 else number
+        case "string_value":
+            return value.string_value
+        case "bool_value":
+            return value.bool_value
+        case "struct_value":
+            return _struct_value(value.struct_value)
+        case "list_value":
+            return [_value(item) for item in value.list_value.values]
+        case _:
+            return None

@@ -1,0 +1,78 @@
+"""Turns domain errors into gRPC statuses: a code, a message, and details for programs."""
+
+from datetime import timedelta
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from ingot.v1 import error_reason_pb2
+from ingot_server.domain import errors
+
+DOMAIN = "ingot.v1"
+
+_CODES: dict[type[errors.IngotError], tuple[grpc.StatusCode, str]] = {
+    errors.InvalidRequest: (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
+    errors.ApiKeyInvalid: (grpc.StatusCode.UNAUTHENTICATED, "API_KEY_INVALID"),
+    errors.ScopeMissing: (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING"),
+    errors.ImportNotFound: (grpc.StatusCode.NOT_FOUND, "IMPORT_NOT_FOUND"),
+    errors.BatchNotFound: (grpc.StatusCode.NOT_FOUND, "BATCH_NOT_FOUND"),
+    errors.TableNotFound: (grpc.StatusCode.NOT_FOUND, "TABLE_NOT_FOUND"),
+    errors.RecordNotFound: (grpc.StatusCode.NOT_FOUND, "RECORD_NOT_FOUND"),
+    errors.ImportStateRefused: (grpc.StatusCode.FAILED_PRECONDITION, "IMPORT_STATE"),
+    errors.BatchUnfinished: (grpc.StatusCode.FAILED_PRECONDITION, "BATCH_UNFINISHED"),
+    errors.BatchFinished: (grpc.StatusCode.FAILED_PRECONDITION, "BATCH_FINISHED"),
+    errors.OffsetGap: (grpc.StatusCode.OUT_OF_RANGE, "OFFSET_GAP"),
+    errors.TotalMismatch: (grpc.StatusCode.FAILED_PRECONDITION, "TOTAL_MISMATCH"),
+    errors.KeyFieldsDiffer: (grpc.StatusCode.FAILED_PRECONDITION, "KEY_FIELDS_DIFFER"),
+    errors.RequestIdReused: (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
+    errors.ContentDiffers: (grpc.StatusCode.ALREADY_EXISTS, "CONTENT_DIFFERS"),
+    errors.UploadConflict: (grpc.StatusCode.ABORTED, "UPLOAD_CONFLICT"),
+    errors.ShuttingDown: (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
+    errors.DatabaseUnavailable: (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE"),
+}
+
+_RETRY_AFTER: dict[type[errors.IngotError], timedelta] = {
+    errors.ShuttingDown: timedelta(seconds=1),
+    errors.DatabaseUnavailable: timedelta(seconds=2),
+}
+
+
+class Status(grpc.Status):
+    """What `abort_with_status` takes."""
+
+    def __init__(self, code: grpc.StatusCode, message: str, details: list[Message]) -> None:
+        packed = status_pb2.Status(code=code_pb2.Code.Value(code.name), message=message)
+        for detail in details:
+            wrapped = any_pb2.Any()
+            wrapped.Pack(detail)
+            packed.details.append(wrapped)
+        self.code = code
+        self.details = message
+        self.trailing_metadata = (("grpc-status-details-bin", packed.SerializeToString()),)
+
+
+def status_of(error: errors.IngotError) -> Status:
+    """The status that tells a caller about `error`."""
+    code, reason = _CODES[type(error)]
+    error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}")
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=error.facts)]
+    if isinstance(error, errors.InvalidRequest):
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=field, description=expected)
+            for field, expected in error.violations.items()
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if type(error) in _RETRY_AFTER:
+        delay = duration_pb2.Duration()
+        delay.FromTimedelta(_RETRY_AFTER[type(error)])
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return Status(code, error.message, details)
+
+
+def status_of_fault(error_id: str) -> Status:
+    """The status for a fault of ours: nothing of it is shown but an id to be found in the log."""
+    info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"error_id": error_id})
+    message = f"The server has a fault. Please report the id {error_id}; the details are in the server's log."
+    return Status(grpc.StatusCode.INTERNAL, message, [info])

@@ -1,0 +1,164 @@
+"""Turns domain values into messages."""
+
+from datetime import datetime
+
+from google.protobuf import json_format, struct_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ingot.v1 import batch_pb2, import_pb2, record_error_pb2, record_pb2, stage_pb2, table_pb2
+from ingot_server.domain.batches import Batch
+from ingot_server.domain.formats import DataFormat
+from ingot_server.domain.imports import Import
+from ingot_server.domain.progress import Counts, ErrorGroup, RecordError, Stage
+from ingot_server.domain.records import ErrorStage, Reject
+from ingot_server.domain.tables import Table
+from ingot_server.storage.records import StoredRecord
+
+
+def import_message(found: Import) -> import_pb2.Import:
+    """An import."""
+    return import_pb2.Import(
+        import_id=str(found.import_id),
+        table=found.spec.table,
+        state=import_pb2.ImportState.Value(f"IMPORT_STATE_{found.state}"),
+        state_message=found.state_message,
+        counts=counts_message(found.counts),
+        upload=_stage(found.upload),
+        processing=_stage(found.processing),
+        batch_count=found.batch_count,
+        key_fields=found.spec.key_fields,
+        labels=found.spec.labels,
+        request_id=found.request_id,
+        create_time=_time(found.create_time),
+        update_time=_time(found.update_time),
+        finish_time=_time(found.finish_time) if found.finish_time else None,
+    )
+
+
+def batch_message(found: Batch) -> batch_pb2.Batch:
+    """A batch."""
+    return batch_pb2.Batch(
+        import_id=str(found.import_id),
+        batch_id=found.batch_id,
+        status=batch_pb2.BatchStatus.Value(f"BATCH_STATUS_{found.status}"),
+        committed_offset=found.committed_offset,
+        unit=batch_pb2.OffsetUnit.Value(f"OFFSET_UNIT_{found.unit or 'UNSPECIFIED'}"),
+        format=_format(found.format) if found.format else None,
+        total=found.total,
+        finished=found.finished,
+        counts=counts_message(found.counts),
+        upload=_stage(found.upload),
+        processing=_stage(found.processing),
+        create_time=_time(found.create_time),
+        update_time=_time(found.update_time),
+    )
+
+
+def counts_message(counts: Counts) -> stage_pb2.RecordCounts:
+    """Counts."""
+    return stage_pb2.RecordCounts(
+        received=counts.received,
+        created=counts.created,
+        updated=counts.updated,
+        unchanged=counts.unchanged,
+        superseded=counts.superseded,
+        rejected=counts.rejected,
+        pending=counts.pending,
+    )
+
+
+def error_message(error: RecordError) -> record_error_pb2.RecordError:
+    """One error of one record."""
+    return record_error_pb2.RecordError(
+        index=error.index,
+        batch_id=error.batch_id,
+        key=error.key,
+        stage=_error_stage(error.stage),
+        code=record_error_pb2.RecordErrorCode.ValueType(error.code),
+        field=error.field,
+        message=error.message,
+        raw=error.raw,
+        raw_truncated=error.raw_truncated,
+        line=error.line,
+        severity=record_error_pb2.ERROR_SEVERITY_ERROR,
+    )
+
+
+def reject_messages(stage: ErrorStage, reject: Reject) -> list[record_error_pb2.RecordError]:
+    """All errors of a record that was not part of an import."""
+    return [
+        error_message(
+            RecordError(
+                batch_id="",
+                index=reject.index,
+                stage=stage,
+                code=fault.code,
+                field=fault.field,
+                key=reject.key,
+                message=fault.message,
+                raw=reject.raw,
+                raw_truncated=reject.raw_truncated,
+                line=reject.line,
+            )
+        )
+        for fault in reject.faults
+    ]
+
+
+def record_message(found: StoredRecord, view: record_pb2.RecordView.ValueType) -> record_pb2.StoredRecord:
+    """A stored record in the form that was asked for."""
+    message = record_pb2.StoredRecord(
+        key=found.key,
+        create_time=_time(found.create_time),
+        update_time=_time(found.update_time),
+        import_id=str(found.writer) if found.writer > 0 else "",
+    )
+    if view == record_pb2.RECORD_VIEW_STRUCT:
+        message.struct.CopyFrom(json_format.Parse(found.data, struct_pb2.Struct(), max_recursion_depth=200))
+    else:
+        message.json = found.data
+    return message
+
+
+def table_message(table: Table) -> table_pb2.Table:
+    """A table."""
+    return table_pb2.Table(table=table.name, key_fields=table.key_fields, create_time=_time(table.create_time))
+
+
+def _stage(stage: Stage) -> stage_pb2.StageProgress:
+    return stage_pb2.StageProgress(
+        state=stage_pb2.StageState.Value(f"STAGE_STATE_{stage.state}"),
+        accepted=stage.accepted,
+        rejected=stage.rejected,
+        percent=stage.percent,
+        error_groups=[_group(group) for group in stage.groups],
+    )
+
+
+def _group(group: ErrorGroup) -> stage_pb2.ErrorGroup:
+    return stage_pb2.ErrorGroup(
+        stage=_error_stage(group.stage),
+        code=record_error_pb2.RecordErrorCode.ValueType(group.code),
+        field=group.field,
+        count=group.count,
+        example=error_message(group.example),
+    )
+
+
+def _error_stage(stage: ErrorStage) -> record_error_pb2.ErrorStage.ValueType:
+    return record_error_pb2.ErrorStage.ValueType(stage)
+
+
+def _format(format: DataFormat) -> batch_pb2.DataFormat:
+    message = batch_pb2.DataFormat(type=batch_pb2.FileType.Value(f"FILE_TYPE_{format.type}"), encoding=format.encoding)
+    if message.type == batch_pb2.FILE_TYPE_CSV:
+        message.csv.CopyFrom(
+            batch_pb2.CsvOptions(delimiter=format.delimiter, quote=format.quote, columns=format.columns)
+        )
+    return message
+
+
+def _time(moment: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message

@@ -1,0 +1,82 @@
+"""The server's settings, read from the environment (`INGOT_...`) and the command line."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_data_dir() -> Path:
+    """`/var/lib/ingot` for root, otherwise `ingot` in the user's data folder."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/ingot")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "ingot"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Each field is the variable `INGOT_` + its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="INGOT_", extra="ignore", frozen=True)
+
+    address: Annotated[str, Field(description="Host and port to listen on; port 0 takes a free one.")] = (
+        "127.0.0.1:7468"
+    )
+    allow_plaintext: Annotated[bool, Field(description="Listen without TLS on an address that is not loopback.")] = (
+        False
+    )
+    tls_certificate: Annotated[Path | None, Field(description="File with the certificate chain, PEM.")] = None
+    tls_key: Annotated[Path | None, Field(description="File with the certificate's private key, PEM.")] = None
+    database_url: Annotated[
+        str | None, Field(description="A PostgreSQL of your own (15 or newer); embedded PostgreSQL if not set.")
+    ] = None
+    database_connections: Annotated[int, Field(ge=3, le=1000, description="How many connections to open at most.")] = 16
+    data_dir: Annotated[Path, Field(description="Where embedded PostgreSQL and the local API key live.")] = Field(
+        default_factory=default_data_dir
+    )
+    postgres_bin: Annotated[
+        Path | None, Field(description="Folder with initdb and postgres to use instead of the bundled ones.")
+    ] = None
+    postgres_user: Annotated[
+        str | None, Field(description="The user that runs embedded PostgreSQL when the server runs as root.")
+    ] = None
+    workers: Annotated[int, Field(ge=0, le=64, description="How many batches to process at the same time.")] = 2
+    lease_seconds: Annotated[
+        float, Field(ge=1, le=3600, description="How long a batch stays with a worker that gives no sign of life.")
+    ] = 15
+    errors_limit: Annotated[
+        int, Field(ge=0, description="How many errors of an import are kept in full; counts are exact beyond.")
+    ] = 100_000
+    chunk_retention_hours: Annotated[
+        float, Field(ge=0, description="How long received data is kept after the end of its import.")
+    ] = 24
+    shutdown_grace_seconds: Annotated[
+        float, Field(ge=0, le=600, description="How long calls may go on after a request to stop.")
+    ] = 10
+    log_format: Annotated[
+        str, Field(pattern="^(auto|json|text)$", description="`json`, `text`, or `auto`: text on a terminal.")
+    ] = "auto"
+    log_level: Annotated[
+        str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR.")
+    ] = "INFO"
+
+    @field_validator("address")
+    @classmethod
+    def _address_has_port(cls, address: str) -> str:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65_535:
+            raise ValueError("expected HOST:PORT, for example 127.0.0.1:7468")
+        return address
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a batch stays with a worker that gives no sign of life."""
+        return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def listens_on_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        host = self.address.rpartition(":")[0].strip("[]")
+        return host in ("localhost", "::1") or host.startswith("127.")

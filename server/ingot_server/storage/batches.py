@@ -1,0 +1,256 @@
+"""Batches: opening one for an upload, appending to it, reading it, and leasing it to a worker."""
+
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import msgspec
+
+from ingot_server.domain.batches import Batch, OffsetUnit, batch_status
+from ingot_server.domain.errors import BatchNotFound
+from ingot_server.domain.formats import DataFormat
+from ingot_server.domain.imports import ImportState
+from ingot_server.domain.progress import Counts, Stage, percent, stage_state
+from ingot_server.domain.records import ErrorStage
+from ingot_server.storage import errors, imports
+from ingot_server.storage.database import Database, rows_touched
+from ingot_server.storage.sql import Queries
+
+if TYPE_CHECKING:
+    from ingot_server.storage.database import Connection
+
+sql = Queries("batches.sql")
+
+
+@dataclass(slots=True)
+class OpenBatch:
+    """A batch as a stream goes on with it; the stream keeps it up to date as it commits."""
+
+    account_id: int
+    import_id: int
+    batch_id: str
+    batch_seq: int
+    unit: OffsetUnit | None
+    format: DataFormat | None
+    decoder_state: dict[str, Any] | None
+    expected_total: int | None
+    committed_offset: int
+    received: int
+    """How many records, good and bad, lie before the committed offset."""
+    finished: bool
+    closed: bool
+    key_fields: tuple[str, ...]
+    """The key fields that hold for this import; empty if records carry their own."""
+    own_keys: bool
+    """Whether a record's `keys` field is an instruction: the import itself named no key fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A batch that is ours to process until the lease ends."""
+
+    batch_seq: int
+    import_id: int
+    generation: int
+    """Raised by each claim; a write that names an old one has no effect."""
+    table_id: int
+    key_fields: tuple[str, ...]
+    own_keys: bool
+    """Whether a record's `keys` field is an instruction: the import itself named no key fields."""
+
+
+async def batch_open(database: Database, account_id: int, import_id: int, batch_id: str) -> OpenBatch:
+    """The batch with this id, made if it does not exist.
+
+    Raises ImportNotFound, and ImportStateRefused for a new batch of an import that takes no more.
+    """
+    existing = await database.fetchrow(sql.batch_open, account_id, import_id, batch_id)
+    if existing is None:
+        async with database.transaction() as connection:
+            # The shared lock keeps the import from being finished before the batch is there to be seen.
+            owner = await connection.fetchrow(imports.sql.import_lock_shared, account_id, import_id)
+            if owner is None:
+                raise imports.import_not_found(import_id)
+            if owner["state"] != ImportState.RECEIVING:
+                raise imports.import_state_refused(import_id, owner["state"], "it takes no new batch")
+            await connection.execute(sql.batch_create, import_id, batch_id)
+            existing = await connection.fetchrow(sql.batch_open, account_id, import_id, batch_id)
+            assert existing is not None  # noqa: S101 made above
+    return OpenBatch(
+        account_id=account_id,
+        import_id=import_id,
+        batch_id=batch_id,
+        batch_seq=existing["batch_seq"],
+        unit=OffsetUnit(existing["unit"]) if existing["unit"] else None,
+        format=_format(existing["format"]),
+        decoder_state=msgspec.json.decode(existing["decoder_state"]) if existing["decoder_state"] else None,
+        expected_total=existing["expected_total"],
+        committed_offset=existing["committed_offset"],
+        received=existing["received"],
+        finished=existing["finished"],
+        closed=existing["closed"],
+        key_fields=tuple(existing["key_fields"] or existing["table_key_fields"]),
+        own_keys=not existing["key_fields"],
+    )
+
+
+async def batch_append(
+    connection: "Connection",
+    batch: OpenBatch,
+    new_offset: int,
+    decoder_state: dict[str, Any] | None,
+    *,
+    accepted: int,
+    rejected: int,
+    chunks_added: int,
+    errors_stored: int,
+) -> int | None:
+    """Moves the committed offset on; how many chunks the batch has then.
+
+    None if the batch is no longer as `batch` says: another stream was faster, or it is finished or closed.
+    """
+    found: int | None = await connection.fetchval(
+        sql.batch_append,
+        batch.batch_seq,
+        batch.committed_offset,
+        new_offset,
+        batch.unit,
+        msgspec.json.encode(asdict(batch.format)).decode() if batch.format else None,
+        msgspec.json.encode(decoder_state).decode() if decoder_state is not None else None,
+        accepted,
+        rejected,
+        batch.expected_total,
+        chunks_added,
+        errors_stored,
+    )
+    return found
+
+
+async def batch_finish(connection: "Connection", batch_seq: int, total: int) -> None:
+    """Ends a batch whose row the caller's transaction has just updated."""
+    await connection.execute(sql.batch_finish, batch_seq, total)
+
+
+async def batch_get(database: Database, account_id: int, import_id: int, batch_id: str) -> Batch:
+    """One batch without error groups. Raises ImportNotFound, BatchNotFound."""
+    row = await database.fetchrow(sql.batch_get, account_id, import_id, batch_id)
+    if row is None:
+        await imports.import_get(database, account_id, import_id)
+        raise BatchNotFound(f"Import {import_id} has no batch {batch_id!r}.", import_id=import_id, batch_id=batch_id)
+    return _batch(row)
+
+
+async def batch_list(
+    database: Database, account_id: int, import_id: int, after_seq: int, limit: int
+) -> list[tuple[int, Batch]]:
+    """The import's batches after `after_seq`, in the order of creation, each with its number."""
+    rows = await database.fetch(sql.batch_list, account_id, import_id, after_seq, limit)
+    return [(row["batch_seq"], _batch(row)) for row in rows]
+
+
+async def batch_get_many(database: Database, batch_seqs: list[int]) -> dict[int, Batch]:
+    """The batches with these numbers, of any account, without error groups."""
+    return {row["batch_seq"]: _batch(row) for row in await database.fetch(sql.batch_get_many, batch_seqs)}
+
+
+async def batch_seq(database: Database, account_id: int, import_id: int, batch_id: str) -> int:
+    """The number of a batch. Raises ImportNotFound, BatchNotFound."""
+    row = await database.fetchrow(sql.batch_get, account_id, import_id, batch_id)
+    if row is None:
+        await batch_get(database, account_id, import_id, batch_id)
+    assert row is not None  # noqa: S101 otherwise the line above has raised
+    return int(row["batch_seq"])
+
+
+async def batch_claim(database: Database, lease: timedelta) -> Lease | None:
+    """The batch that has waited longest, ours until the lease ends; None if nothing waits."""
+    row = await database.fetchrow(sql.batch_claim, lease)
+    if row is None:
+        return None
+    return Lease(
+        batch_seq=row["batch_seq"],
+        import_id=row["import_id"],
+        generation=row["lease_generation"],
+        table_id=row["table_id"],
+        key_fields=tuple(row["key_fields"] or row["table_key_fields"]),
+        own_keys=not row["key_fields"],
+    )
+
+
+async def batch_extend_lease(database: Database, lease: Lease, duration: timedelta) -> bool:
+    """Keeps the lease for `duration` from now; False if it was lost."""
+    return await database.execute(sql.batch_extend_lease, lease.batch_seq, lease.generation, duration) == 1
+
+
+async def batch_release(database: Database, lease: Lease) -> None:
+    """Gives the batch back."""
+    await database.execute(sql.batch_release, lease.batch_seq, lease.generation)
+
+
+async def batch_settle_chunk(connection: "Connection", lease: Lease, outcome: Counts, errors_stored: int) -> bool:
+    """Counts a chunk as done; False if the lease was lost or the batch closed."""
+    tag = await connection.execute(
+        sql.batch_settle_chunk,
+        lease.batch_seq,
+        lease.generation,
+        outcome.created,
+        outcome.updated,
+        outcome.unchanged,
+        outcome.superseded,
+        outcome.rejected,
+        errors_stored,
+    )
+    return rows_touched(tag) == 1
+
+
+async def with_groups(database: Database, found: Batch) -> Batch:
+    """`found` with the error groups of its stages."""
+    groups = await errors.error_group_list(database, found.import_id, found.batch_id)
+    return replace(
+        found,
+        upload=found.upload.with_groups_of(ErrorStage.UPLOAD, groups),
+        processing=found.processing.with_groups_of(ErrorStage.PROCESSING, groups),
+    )
+
+
+def _format(stored: str | None) -> DataFormat | None:
+    return msgspec.json.decode(stored, type=DataFormat) if stored else None
+
+
+def _batch(row: asyncpg.Record) -> Batch:
+    total = imports.counts(row)
+    uploaded, processed = row["upload_accepted"], total.imported + row["processing_rejected"]
+    done = row["finished"] and row["chunks_done"] == row["chunks_received"]
+    return Batch(
+        import_id=row["import_id"],
+        batch_id=row["batch_id"],
+        status=batch_status(finished=row["finished"], closed=row["closed"], done=done, imported=total.imported),
+        committed_offset=row["committed_offset"],
+        unit=OffsetUnit(row["unit"]) if row["unit"] else None,
+        format=_format(row["format"]),
+        total=row["expected_total"],
+        finished=row["finished"],
+        counts=total,
+        upload=Stage(
+            stage_state(
+                begun=True, over=row["finished"] or row["closed"], accepted=uploaded, rejected=row["upload_rejected"]
+            ),
+            uploaded,
+            row["upload_rejected"],
+            percent(row["committed_offset"], row["expected_total"]),
+        ),
+        processing=Stage(
+            stage_state(
+                begun=processed > 0,
+                over=done or row["closed"],
+                accepted=total.imported,
+                rejected=row["processing_rejected"],
+            ),
+            total.imported,
+            row["processing_rejected"],
+            percent(processed, uploaded) if row["finished"] else None,
+        ),
+        create_time=row["create_time"],
+        update_time=row["update_time"],
+    )

@@ -1,0 +1,139 @@
+-- name: batch_create
+-- Makes a batch, unless it exists. $1 import id, $2 batch id.
+INSERT INTO batch (import_id, batch_id)
+VALUES ($1, $2)
+ON CONFLICT (import_id, batch_id) DO NOTHING
+
+-- name: batch_open
+-- What a stream must know of the batch it goes on with. $1 account, $2 import id, $3 batch id.
+SELECT
+    batch_seq,
+    unit,
+    batch.format,
+    decoder_state,
+    expected_total,
+    committed_offset,
+    finished,
+    closed,
+    upload_accepted + upload_rejected AS received,
+    import.state,
+    import.key_fields,
+    record_table.key_fields AS table_key_fields
+FROM batch
+JOIN import USING (import_id)
+JOIN record_table USING (table_id)
+WHERE import.account_id = $1
+  AND import_id = $2
+  AND batch_id = $3
+
+-- name: batch_append
+-- Moves the committed offset on, if nobody else did. $1 batch, $2 the offset as we know it, $3 new offset, $4 unit,
+-- $5 format, $6 decoder state, $7 accepted, $8 rejected, $9 expected total, $10 chunks added (0 or 1),
+-- $11 errors stored.
+UPDATE batch
+SET committed_offset = $3,
+    unit = $4,
+    format = $5,
+    decoder_state = $6,
+    upload_accepted = upload_accepted + $7,
+    upload_rejected = upload_rejected + $8,
+    expected_total = $9,
+    chunks_received = chunks_received + $10,
+    errors_stored = errors_stored + $11,
+    update_time = clock_timestamp()
+WHERE batch_seq = $1
+  AND committed_offset = $2
+  AND NOT finished
+  AND NOT closed
+RETURNING chunks_received
+
+-- name: batch_finish
+-- Takes nothing more. $1 batch, $2 the committed offset, which is the total.
+UPDATE batch
+SET finished = true, expected_total = $2
+WHERE batch_seq = $1
+
+-- name: batch_get
+-- One batch. $1 account, $2 import id, $3 batch id.
+SELECT batch.*
+FROM batch
+JOIN import USING (import_id)
+WHERE import.account_id = $1
+  AND import_id = $2
+  AND batch_id = $3
+
+-- name: batch_get_many
+-- The batches that are being watched. $1 batch numbers.
+SELECT *
+FROM batch
+WHERE batch_seq = ANY($1::bigint[])
+
+-- name: batch_list
+-- A page of an import's batches in the order of creation. $1 account, $2 import id, $3 the last batch number of the
+-- page before, $4 how many.
+SELECT batch.*
+FROM batch
+JOIN import USING (import_id)
+WHERE import.account_id = $1
+  AND import_id = $2
+  AND batch_seq > $3
+ORDER BY batch_seq
+LIMIT $4
+
+-- name: batch_claim
+-- Leases the batch that has waited longest. $1 lease.
+--
+-- SKIP LOCKED: a batch whose row is being updated is being worked on, or will be offered again in a moment.
+WITH candidate AS (
+    SELECT batch_seq
+    FROM batch
+    WHERE chunks_done < chunks_received
+      AND NOT closed
+      AND lease_until < clock_timestamp()
+    ORDER BY lease_until
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE batch
+SET lease_until = clock_timestamp() + $1::interval, lease_generation = lease_generation + 1
+FROM candidate, import, record_table
+WHERE batch.batch_seq = candidate.batch_seq
+  AND import.import_id = batch.import_id
+  AND record_table.table_id = import.table_id
+RETURNING
+    batch.batch_seq,
+    batch.import_id,
+    batch.lease_generation,
+    import.table_id,
+    import.key_fields,
+    record_table.key_fields AS table_key_fields
+
+-- name: batch_extend_lease
+-- Keeps a lease. $1 batch, $2 lease generation, $3 lease.
+UPDATE batch
+SET lease_until = clock_timestamp() + $3::interval
+WHERE batch_seq = $1
+  AND lease_generation = $2
+
+-- name: batch_release
+-- Gives a batch back, behind those that have waited longer. $1 batch, $2 lease generation.
+UPDATE batch
+SET lease_until = clock_timestamp()
+WHERE batch_seq = $1
+  AND lease_generation = $2
+
+-- name: batch_settle_chunk
+-- Counts a chunk as done, if the lease is still ours. $1 batch, $2 lease generation, $3 created, $4 updated,
+-- $5 unchanged, $6 superseded, $7 rejected, $8 errors stored.
+UPDATE batch
+SET created = created + $3,
+    updated = updated + $4,
+    unchanged = unchanged + $5,
+    superseded = superseded + $6,
+    processing_rejected = processing_rejected + $7,
+    errors_stored = errors_stored + $8,
+    chunks_done = chunks_done + 1,
+    update_time = clock_timestamp()
+WHERE batch_seq = $1
+  AND lease_generation = $2
+  AND NOT closed

@@ -1,0 +1,50 @@
+-- name: chunk_insert
+-- Makes a piece of an upload durable. $1 batch, $2 chunk index, $3 start offset, $4 end offset, $5 CRC-32 of the
+-- content, $6 record count, $7 runs, $8 payload.
+INSERT INTO chunk (
+    batch_seq, chunk_index, start_offset, end_offset, content_crc32, record_count, runs, payload
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: chunk_next
+-- The first chunk of a batch, in order, that is not done. $1 batch, $2 the chunk index to begin at.
+SELECT chunk_index, record_count, runs, payload
+FROM chunk
+WHERE batch_seq = $1
+  AND chunk_index >= $2
+  AND done_time IS NULL
+ORDER BY chunk_index
+LIMIT 1
+
+-- name: chunk_settle
+-- Marks a chunk as done, once. $1 batch, $2 chunk index.
+UPDATE chunk
+SET done_time = clock_timestamp()
+WHERE batch_seq = $1
+  AND chunk_index = $2
+  AND done_time IS NULL
+
+-- name: chunk_contents
+-- What was sent before, to compare with what is sent again. $1 batch, $2 offset.
+SELECT start_offset, end_offset, content_crc32
+FROM chunk
+WHERE batch_seq = $1
+  AND end_offset > $2
+ORDER BY chunk_index
+
+-- name: chunk_delete_of_import
+-- Deletes the chunks of an import. $1 import id.
+DELETE FROM chunk
+WHERE batch_seq IN (SELECT batch_seq FROM batch WHERE import_id = $1)
+
+-- name: chunk_delete_expired
+-- Deletes chunks of imports that ended long ago. $1 how long.
+DELETE FROM chunk
+WHERE (batch_seq, chunk_index) IN (
+    SELECT chunk.batch_seq, chunk.chunk_index
+    FROM chunk
+    JOIN batch USING (batch_seq)
+    JOIN import USING (import_id)
+    WHERE import.finish_time < now() - $1::interval
+    LIMIT 1000
+)

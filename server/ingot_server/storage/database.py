@@ -1,0 +1,146 @@
+"""The pool of connections, and the one place where PostgreSQL's errors become ours."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import asyncpg
+
+from ingot_server.domain.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+
+T = TypeVar("T")
+
+_TRANSIENT_CLASSES = ("08", "53", "57P", "58")
+_TRANSIENT_STATES = ("40001", "40P01", "40003", "55P03", "25006", "57014", "25P03")
+_REFUSED_CLASSES = ("22", "23", "54")
+
+
+class DataRefused(Exception):
+    """The database refused the data itself; sending it again would not help.
+
+    `sqlstate` and `condition` name the reason, without any of the data.
+    """
+
+    def __init__(self, sqlstate: str, condition: str) -> None:
+        super().__init__(f"{sqlstate} {condition}")
+        self.sqlstate = sqlstate
+        self.condition = condition
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Raises DatabaseUnavailable for what may pass and DataRefused for what will not; lets the rest through."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        state = error.sqlstate or ""
+        if state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES:
+            raise DatabaseUnavailable from error
+        if state.startswith(_REFUSED_CLASSES):
+            raise DataRefused(state, type(error).__name__) from error
+        raise
+    # A server that crashes in the middle of a statement shows as InternalClientError; see asyncpg#490.
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
+        raise DatabaseUnavailable from error
+
+
+class Database:
+    """A pool of connections to one PostgreSQL database."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", acquire_timeout_seconds: float) -> None:
+        self.pool = pool
+        self._acquire_timeout_seconds = acquire_timeout_seconds
+
+    @classmethod
+    async def connect(
+        cls,
+        dsn: str,
+        *,
+        max_connections: int,
+        acquire_timeout_seconds: float = 10,
+        statement_timeout_seconds: float = 60,
+    ) -> "Database":
+        """Opens the pool; DatabaseUnavailable if the database cannot be reached."""
+        milliseconds = f"{int(statement_timeout_seconds * 1000)}"
+        with database_errors():
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=1,
+                max_size=max_connections,
+                timeout=acquire_timeout_seconds,
+                # Nothing of ours changes a session, so the round trip that resets it is saved.
+                reset=_no_reset,
+                server_settings={
+                    "application_name": "ingot",
+                    "statement_timeout": milliseconds,
+                    "lock_timeout": milliseconds,
+                    "idle_in_transaction_session_timeout": milliseconds,
+                    # The plans are simple; compiling them costs more than running them.
+                    "jit": "off",
+                    "client_min_messages": "warning",
+                },
+            )
+        return cls(pool, acquire_timeout_seconds)
+
+    @asynccontextmanager
+    async def connection(self) -> "AsyncIterator[Connection]":
+        """A connection of the pool. Raises DatabaseUnavailable if none is free in time."""
+        with database_errors():
+            async with self.pool.acquire(timeout=self._acquire_timeout_seconds) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> "AsyncIterator[Connection]":
+        """A connection of the pool within a transaction."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def retrying(self, attempt: Callable[[], Awaitable[T]], *, tries: int = 5) -> T:
+        """The result of `attempt`, tried again on a fresh connection while the database is unavailable.
+
+        `attempt` must be idempotent: after a connection is lost during COMMIT nobody knows whether it took effect.
+        """
+        for tried in range(1, tries):
+            try:
+                return await attempt()
+            except DatabaseUnavailable:
+                await asyncio.sleep(min(5.0, 0.05 * 2**tried) * random.uniform(0.5, 1.5))  # noqa: S311 jitter
+        return await attempt()
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """The rows of one statement."""
+        async with self.connection() as connection:
+            return await connection.fetch(query, *arguments)
+
+    async def fetchrow(self, query: str, *arguments: object) -> asyncpg.Record | None:
+        """The first row of one statement."""
+        async with self.connection() as connection:
+            return await connection.fetchrow(query, *arguments)
+
+    async def execute(self, query: str, *arguments: object) -> int:
+        """Runs one statement; the number of rows it touched."""
+        async with self.connection() as connection:
+            return rows_touched(await connection.execute(query, *arguments))
+
+    async def close(self) -> None:
+        """Closes the pool; connections that are still in use after a while are cut."""
+        try:
+            await asyncio.wait_for(self.pool.close(), timeout=10)
+        except TimeoutError:
+            self.pool.terminate()
+
+
+async def _no_reset(connection: object) -> None:
+    """Leaves the session as it is."""
+
+
+def rows_touched(command_tag: str) -> int:
+    """The number at the end of a command tag such as `UPDATE 3`."""
+    return int(command_tag.rsplit(" ", 1)[-1])

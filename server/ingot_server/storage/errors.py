@@ -1,0 +1,171 @@
+"""The errors of records: groups that are always exact, and a full list up to a limit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import msgspec
+
+from ingot_server.domain.progress import ErrorGroup, RecordError
+from ingot_server.domain.records import ErrorCode, ErrorStage, Fault, Reject
+from ingot_server.storage.database import Database
+from ingot_server.storage.sql import Queries
+
+if TYPE_CHECKING:
+    from ingot_server.storage.database import Connection
+
+sql = Queries("errors.sql")
+
+_COLUMNS = [
+    "import_id",
+    "batch_seq",
+    "record_index",
+    "ordinal",
+    "stage",
+    "code",
+    "field",
+    "key",
+    "message",
+    "raw",
+    "raw_truncated",
+    "line",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFilter:
+    """Which errors to list; empty and None switch a condition off."""
+
+    batch_id: str = ""
+    stage: ErrorStage | None = None
+    code: ErrorCode | None = None
+    field: str = ""
+
+
+ErrorPosition = tuple[int, int, int]
+"""Batch number, record index and ordinal: where a page of errors ends."""
+
+FIRST_POSITION: ErrorPosition = (0, -1, -1)
+
+
+async def error_count_storable(connection: "Connection", import_id: int, rejects: Sequence[Reject], limit: int) -> int:
+    """How many of the errors of `rejects` the full list of an import still has room for."""
+    if not rejects:
+        return 0
+    stored: int = await connection.fetchval(sql.error_count_stored, import_id)
+    return max(0, min(limit - stored, sum(len(reject.faults) for reject in rejects)))
+
+
+async def error_add(
+    connection: "Connection",
+    import_id: int,
+    batch_seq: int,
+    stage: ErrorStage,
+    rejects: Sequence[Reject],
+    storable: int,
+) -> None:
+    """Adds all errors of `rejects` to the groups, and the first `storable` of them to the full list."""
+    if not rejects:
+        return
+    rows = [
+        (
+            import_id,
+            batch_seq,
+            reject.index,
+            ordinal,
+            stage,
+            fault.code,
+            fault.field,
+            reject.key,
+            fault.message,
+            reject.raw,
+            reject.raw_truncated,
+            reject.line,
+        )
+        for reject in rejects
+        for ordinal, fault in enumerate(reject.faults)
+    ]
+    await connection.copy_records_to_table("record_error", records=rows[:storable], columns=_COLUMNS)
+    counts: dict[tuple[ErrorCode, str], int] = {}
+    examples: dict[tuple[ErrorCode, str], str] = {}
+    for reject in rejects:
+        for fault in reject.faults:
+            group = (fault.code, fault.field)
+            counts[group] = counts.get(group, 0) + 1
+            if group not in examples:
+                examples[group] = _example(reject, fault)
+    await connection.execute(
+        sql.error_group_add,
+        import_id,
+        batch_seq,
+        stage,
+        [code for code, _ in counts],
+        [field for _, field in counts],
+        list(counts.values()),
+        list(examples.values()),
+    )
+
+
+async def error_group_list(database: Database, import_id: int, batch_id: str = "") -> list[ErrorGroup]:
+    """The groups of an import, or of one of its batches, most frequent first; at most 100."""
+    rows = await database.fetch(sql.error_group_list, import_id, batch_id)
+    return [
+        ErrorGroup(
+            stage=ErrorStage(row["stage"]),
+            code=ErrorCode(row["code"]),
+            field=row["field"],
+            count=row["error_count"],
+            example=_error(
+                {**msgspec.json.decode(row["example"]), **{name: row[name] for name in ("stage", "code", "field")}}
+            ),
+        )
+        for row in rows
+    ]
+
+
+async def error_list(
+    database: Database, account_id: int, import_id: int, wanted: ErrorFilter, after: ErrorPosition, limit: int
+) -> tuple[list[RecordError], ErrorPosition]:
+    """The errors after a position, by batch and index, and the position of the last of them."""
+    rows = await database.fetch(
+        sql.error_list,
+        account_id,
+        import_id,
+        wanted.batch_id,
+        wanted.stage or 0,
+        wanted.code or 0,
+        wanted.field,
+        *after,
+        limit,
+    )
+    last = (rows[-1]["batch_seq"], rows[-1]["record_index"], rows[-1]["ordinal"]) if rows else after
+    return [_error(row) for row in rows], last
+
+
+def _example(reject: Reject, fault: Fault) -> str:
+    return msgspec.json.encode(
+        {
+            "record_index": reject.index,
+            "key": reject.key,
+            "message": fault.message,
+            "raw": reject.raw,
+            "raw_truncated": reject.raw_truncated,
+            "line": reject.line,
+        }
+    ).decode()
+
+
+def _error(row: asyncpg.Record | dict[str, Any]) -> RecordError:
+    return RecordError(
+        batch_id=row["batch_id"],
+        index=row["record_index"],
+        stage=ErrorStage(row["stage"]),
+        code=ErrorCode(row["code"]),
+        field=row["field"],
+        key=row["key"],
+        message=row["message"],
+        raw=row["raw"],
+        raw_truncated=row["raw_truncated"],
+        line=row["line"],
+    )

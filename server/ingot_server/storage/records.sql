@@ -1,0 +1,110 @@
+-- name: record_stage
+-- A place for the records of one transaction, made once per session; emptied at each commit.
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
+    key text COLLATE "C" NOT NULL,
+    data jsonb NOT NULL
+) ON COMMIT DELETE ROWS
+
+-- name: record_apply
+-- Writes the staged records, each key once. $1 table id, $2 writer.
+--
+-- ORDER BY key: statements that lock rows in different orders deadlock.
+-- The time is inserted as a value: Citus refuses now() in DO UPDATE SET.
+WITH written AS (
+    INSERT INTO record AS held (table_id, writer, create_time, update_time, rewritten, key, data)
+    SELECT $1, $2, now(), now(), false, key, data
+    FROM incoming
+    ORDER BY key
+    ON CONFLICT (table_id, key) DO UPDATE
+    SET writer = excluded.writer,
+        update_time = excluded.update_time,
+        rewritten = held.writer = excluded.writer,
+        data = excluded.data
+    WHERE held.data IS DISTINCT FROM excluded.data
+    RETURNING xmax = 0 AS created, rewritten
+)
+SELECT
+    count(*) FILTER (WHERE created) AS created,
+    count(*) FILTER (WHERE NOT created AND NOT rewritten) AS updated,
+    count(*) FILTER (WHERE NOT created AND rewritten) AS superseded
+FROM written
+
+-- name: record_apply_repeated
+-- Writes further records for keys that record_apply has just written or compared, so that their rows are there.
+-- $1 table id, $2 writer, $3 keys, $4 data, both in the order of the upload.
+--
+-- The outcome is that of applying the records one by one; only the last of each key is really written.
+WITH step AS (
+    SELECT
+        repeated.key,
+        repeated.ordinal,
+        repeated.data,
+        held.writer = $2 AS own,
+        repeated.data IS DISTINCT FROM coalesce(
+            lag(repeated.data) OVER (PARTITION BY repeated.key ORDER BY repeated.ordinal), held.data
+        ) AS changes
+    FROM unnest($3::text[], $4::jsonb[]) WITH ORDINALITY AS repeated (key, data, ordinal)
+    JOIN record AS held ON held.table_id = $1 AND held.key = repeated.key COLLATE "C"
+),
+chain AS (
+    SELECT
+        key,
+        bool_or(own) AS own,
+        count(*) FILTER (WHERE changes) AS changed,
+        count(*) FILTER (WHERE NOT changes) AS unchanged,
+        (array_agg(data ORDER BY ordinal DESC))[1] AS data
+    FROM step
+    GROUP BY key
+),
+written AS (
+    INSERT INTO record AS held (table_id, writer, create_time, update_time, rewritten, key, data)
+    SELECT $1, $2, now(), now(), false, key, data
+    FROM chain
+    WHERE changed > 0
+    ORDER BY key
+    ON CONFLICT (table_id, key) DO UPDATE
+    SET writer = excluded.writer,
+        update_time = excluded.update_time,
+        rewritten = true,
+        data = excluded.data
+)
+SELECT
+    -- The first change of a record that this writer had not written yet is an update.
+    count(*) FILTER (WHERE changed > 0 AND NOT own) AS updated,
+    coalesce(sum(changed), 0)::bigint - count(*) FILTER (WHERE changed > 0 AND NOT own) AS superseded
+FROM chain
+
+-- name: record_next_write_call
+-- A number for a WriteRecords call.
+SELECT nextval('write_call')
+
+-- name: record_get
+-- One record. $1 table id, $2 key.
+SELECT key, data, create_time, update_time, writer
+FROM record
+WHERE table_id = $1
+  AND key = $2
+
+-- name: record_list
+-- A page of records by key. $1 table id, $2 the last key of the page before, or NULL, $3 how many.
+SELECT key, data, create_time, update_time, writer
+FROM record
+WHERE table_id = $1
+  AND ($2::text IS NULL OR key > $2)
+ORDER BY key
+LIMIT $3
+
+-- name: record_delete
+-- Deletes records by key. $1 table id, $2 keys.
+WITH doomed AS (
+    SELECT key
+    FROM record
+    WHERE table_id = $1
+      AND key = ANY($2::text[])
+    ORDER BY key
+    FOR UPDATE
+)
+DELETE FROM record
+USING doomed
+WHERE record.table_id = $1
+  AND record.key = doomed.key

@@ -1,0 +1,282 @@
+"""The command line: what it prints, where, and with which exit code."""
+
+import asyncio
+import json
+import os
+import pty
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ingot.v1 import import_pb2
+from ingot_client._cli.app import shared_first
+from ingot_client._cli.bars import amount
+from ingot_client._cli.printing import plain
+from tests.client.fake import Call, FakeServer
+
+ROWS = b"".join(b'{"id":%d,"text":"%s"}\n' % (number, b"x" * 100) for number in range(20_000))
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+class Command:
+    """Runs `ingot` against a server, in a process of its own."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    async def start(self, *args: str, stderr: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
+        environ = {**os.environ, "INGOT_ADDRESS": f"127.0.0.1:{self.port}", "INGOT_API_KEY": "k", "NO_COLOR": "1"}
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-W", "error", "-m", "ingot_client", *args),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+            env=environ,
+        )
+
+    async def __call__(self, *args: str, stdin: bytes = b"") -> Ran:
+        process = await self.start(*args)
+        out, err = await process.communicate(stdin)
+        assert process.returncode is not None
+        return Ran(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+def ingot(fake: FakeServer) -> Command:
+    return Command(fake.port)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    file = tmp_path / "rows.ndjson"
+    file.write_bytes(ROWS)
+    return file
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, int]]:
+    """A terminal: its end for people and its end for programs."""
+    people, programs = pty.openpty()
+    try:
+        yield people, programs
+    finally:
+        os.close(people)
+
+
+async def test_help_is_quick_and_needs_nothing(ingot: Command) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-X", "importtime", "-m", "ingot_client", "--help"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, imported = await process.communicate()
+    assert process.returncode == 0
+    assert b"import " in out
+    modules = {line.rpartition(b"|")[2].strip().split(b".")[0] for line in imported.splitlines()}
+    assert not modules & {b"grpc", b"google", b"rich", b"msgspec"}
+
+
+async def test_import_of_a_file(fake: FakeServer, ingot: Command, rows: Path) -> None:
+    ran = await ingot("import", str(rows), "--table", "t", "--key", "id,text", "--label", "a=b")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("import 1 into t: SUCCEEDED\n")
+    assert fake.batches["1", "main"].content == ROWS
+    assert list(fake.imports["1"].key_fields) == ["id", "text"]
+
+
+async def test_import_of_stdin(fake: FakeServer, ingot: Command) -> None:
+    ran = await ingot("import", "-", "--type", "ndjson", "--table", "t", stdin=ROWS)
+    assert ran.code == 0
+    assert fake.batches["1", "main"].content == ROWS
+
+
+async def test_json_prints_the_message(ingot: Command, rows: Path) -> None:
+    ran = await ingot("import", str(rows), "--table", "t", "--json")
+    [line] = ran.out.splitlines()
+    printed = json.loads(line)
+    assert (printed["importId"], printed["state"]) == ("1", "IMPORT_STATE_SUCCEEDED")
+    assert printed["batchCount"] == 0, "zeros are printed too"
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (import_pb2.IMPORT_STATE_SUCCEEDED, 0),
+        (import_pb2.IMPORT_STATE_PARTIALLY_SUCCEEDED, 3),
+        (import_pb2.IMPORT_STATE_FAILED, 4),
+        (import_pb2.IMPORT_STATE_CANCELLED, 4),
+    ],
+)
+async def test_exit_code_tells_how_the_import_ended(
+    fake: FakeServer, ingot: Command, rows: Path, state: import_pb2.ImportState.ValueType, code: int
+) -> None:
+    fake.imports["1"] = import_pb2.Import(import_id="1", table="t", state=state, state_message="why \x1b[31m")
+    for args in (("watch", "1"), ("import", str(rows), "--table", "t", "--resume", "1")):
+        ran = await ingot(*args)
+        assert ran.code == code
+        assert "why \\x1b[31m" in ran.out
+
+
+async def test_import_that_need_not_be_watched(ingot: Command, rows: Path) -> None:
+    ran = await ingot("import", str(rows), "--table", "t", "--no-watch")
+    assert ran.code == 0
+    assert "PROCESSING" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["import"], "FILE"),
+        (["import", "no-such-file.csv", "--table", "t"], "there is no file 'no-such-file.csv'"),
+        (["import", "-", "--table", "t"], "choose ndjson, csv or json"),
+        (["import", "-", "--type", "ndjson"], "say which table"),
+        (["import", "-", "--type", "csv", "--table", "t", "--delimiter", "||"], "one ASCII character"),
+        (["import", "-", "--type", "csv", "--table", "t", "--label", "x"], "not NAME=VALUE"),
+        (["imports", "--state", "DONE"], "is not one of RECEIVING"),
+        (["imports", "--limit", "0"], "--limit"),
+        (["errors", "1", "--format", "xml"], "neither csv nor ndjson"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+async def test_wrong_usage(ingot: Command, args: list[str], why: str) -> None:
+    ran = await ingot(*args)
+    assert (ran.code, ran.out) == (2, "")
+    assert why in ran.err
+
+
+async def test_failures_say_what_to_do(ingot: Command, rows: Path, tmp_path: Path) -> None:
+    ran = await ingot("show", "99")
+    assert (ran.code, ran.out, ran.err) == (1, "", "error: import_not_found\n")
+
+    ran = await Command(1)("imports")
+    assert ran.code == 1
+    assert ran.err.startswith("error: no Ingot server answers at 127.0.0.1:1 (")
+    assert "ingot-server serve" in ran.err.splitlines()[1]
+    assert len(ran.err.splitlines()) == 2
+
+    ran = await ingot("import", str(tmp_path), "--type", "csv", "--table", "t")
+    assert (ran.code, ran.err) == (1, f"error: {tmp_path}: Is a directory\n")
+
+    ran = await ingot("--api-key", "a b", "imports")
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert "copied whole" in ran.err
+
+
+async def test_missing_key_is_explained(ingot: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ingot_client", "imports"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 1
+    assert err.decode().startswith("error: no API key: looked in the argument api_key (--api-key), INGOT_API_KEY and ")
+
+
+async def test_interrupted_import_says_how_to_go_on(fake: FakeServer, ingot: Command, rows: Path) -> None:
+    fake.script.append(Call(keep=2))
+    fake.committing.clear()
+    process = await ingot.start("import", str(rows), "--table", "t")
+    async with fake.received:
+        await fake.received.wait_for(lambda: fake.messages_received)
+    fake.committing.set()
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    go_on = f"ingot import {rows} --table t --resume 1"
+    assert err.decode() == f"interrupted; what was sent is kept. Go on with: {go_on}\n"
+
+    ran = await ingot(*go_on.split()[1:])
+    assert ran.code == 0
+    assert fake.batches["1", "main"].content == ROWS
+    assert fake.calls[-1].offsets[0] == fake.calls[-1].committed_before
+
+
+async def test_interrupt_while_waiting_for_stdin_ends_at_once(fake: FakeServer, ingot: Command) -> None:
+    process = await ingot.start("import", "-", "--type", "ndjson", "--table", "t")
+    assert process.stdin is not None
+    process.stdin.write(b'{"id":1}\n')
+    async with fake.received:
+        await fake.received.wait_for(lambda: fake.messages_received)
+    process.send_signal(signal.SIGINT)
+    code = await process.wait()
+    process.stdin.close()
+    assert code == 130
+    assert process.stderr is not None
+    assert b"--type ndjson --resume 1" in await process.stderr.read()
+
+
+async def test_interrupted_watch_leaves_the_import_alone(fake: FakeServer, ingot: Command) -> None:
+    fake.imports["1"] = import_pb2.Import(import_id="1", table="t", state=import_pb2.IMPORT_STATE_RECEIVING)
+    process = await ingot.start("watch", "1")
+    await fake.watched.wait()
+    process.send_signal(signal.SIGINT)
+    assert await process.wait() == 130
+
+
+async def test_reader_that_has_seen_enough_is_no_error(fake: FakeServer, ingot: Command) -> None:
+    fake.imports["1"] = import_pb2.Import(import_id="1", table="t")
+    process = await ingot.start("show", "1")
+    assert process.stdout is not None
+    process.stdout._transport.close()  # type: ignore[attr-defined]
+    assert process.stderr is not None
+    assert await process.stderr.read() == b""
+    assert await process.wait() == 0
+
+
+async def test_trouble_is_told_where_there_is_no_terminal(fake: FakeServer, ingot: Command, rows: Path) -> None:
+    fake.script.append(Call(drop_after=2))
+    ran = await ingot("import", str(rows), "--table", "t")
+    assert ran.code == 0
+    assert ran.err.splitlines() == ["shutting_down; trying again", "going on"]
+
+
+async def test_terminal_shows_two_bars(fake: FakeServer, ingot: Command, rows: Path) -> None:
+    with terminal() as (people, programs):
+        process = await ingot.start("import", str(rows), "--table", "t", stderr=programs)
+        os.close(programs)
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        assert b"SUCCEEDED" in out
+        shown = os.read(people, 65536).decode()
+    assert "upload" in shown
+    assert "2.4 MB of 2.4 MB" in shown
+    assert "processing" in shown
+    assert "\x1b[3" not in shown, "NO_COLOR is set"
+
+
+def test_shared_options_may_stand_anywhere() -> None:
+    assert shared_first(["imports", "--json", "--address", "h:1", "--limit", "3"]) == [
+        *("--json", "--address", "h:1"),
+        *("imports", "--limit", "3"),
+    ]
+    assert shared_first(["imports", "--api-key=k"]) == ["--api-key=k", "imports"]
+    assert shared_first(["records", "get", "t", "--", "--json"]) == ["records", "get", "t", "--", "--json"]
+    assert shared_first(["imports", "--address"]) == ["--address", "imports"]
+
+
+@pytest.mark.parametrize("bad", ["\x1b[2J", "\x07", "\r", "\n", "\x9b31m", "\u202e", "\x7f", "\x00", "\u2028"])
+def test_nothing_from_the_data_steers_the_terminal(bad: str) -> None:
+    shown = plain(f"a{bad}b")
+    assert re.fullmatch(r"a(\\x[0-9a-f]{2}|\\u[0-9a-f]{4}).*b", shown)
+    assert shown.isprintable()
+
+
+def test_amounts_are_readable() -> None:
+    assert amount(1_234, 5_000, "RECORDS") == "1,234 of 5,000 records"
+    assert amount(999, None, "BYTES") == "999 bytes"
+    assert amount(1_500_000, 2_000_000_000, "BYTES") == "1.5 MB of 2.0 GB"

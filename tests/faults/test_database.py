@@ -1,0 +1,136 @@
+"""Nothing lost, nothing twice: connections to the database that break, and a database that dies."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import asyncpg
+import grpc
+import pytest
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from ingot.v1 import batch_pb2, import_pb2, stage_pb2
+from ingot.v1 import import_service_pb2 as pb
+from ingot_server.storage.database import Database
+
+from tests.calling import Caller, Upload, reason_of, records
+from tests.conftest import running_app
+from tests.faults.postgres_proxy import postgres_proxy
+from tests.faults.processes import server_process
+
+
+def upload_of(import_id: str, rows: int) -> list[Upload]:
+    parts = [
+        records([{"id": row} for row in range(at, at + 500)], import_id=import_id, batch_id="b", offset=at)
+        for at in range(0, rows, 500)
+    ]
+    return [*parts, Upload(finish=batch_pb2.Finish(total=rows))]
+
+
+async def test_a_lost_answer_to_commit_is_resolved_from_the_ledger(
+    caller: Caller, database_url: str, database: Database
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            postgres_proxy(Path(folder), database_url) as (proxy, proxied_url),
+            running_app(proxied_url, workers=2) as app,
+            Caller(f"127.0.0.1:{app.port}", caller.key) as beyond,
+        ):
+            for number in range(10):
+                import_id = await beyond.create(f"t{number}")
+                proxy.swallow_commits = 3
+                batch = await beyond.upload(upload_of(import_id, 7_000))
+                assert batch.finished
+                ended = await beyond.finish(import_id)
+                assert ended.counts == stage_pb2.RecordCounts(received=7_000, created=7_000)
+            assert proxy.swallowed >= 10
+
+
+async def test_terminated_backends_cost_nothing_but_time(caller: Caller, database_url: str) -> None:
+    killing = asyncio.Event()
+
+    async def kill_backends() -> int:
+        admin = await asyncpg.connect(database_url)
+        killed = 0
+        while not killing.is_set():
+            killed += await admin.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.2"
+            )
+            await asyncio.sleep(0.05)
+        await admin.close()
+        return killed
+
+    killer = asyncio.create_task(kill_backends())
+    import_id = await trying(lambda: caller.create())
+    batch = await trying(lambda: caller.upload(upload_of(import_id, 20_000)))
+    assert batch.finished
+    killing.set()
+    assert await killer > 0
+    ended = await caller.finish(import_id)
+    assert ended.counts == stage_pb2.RecordCounts(received=20_000, created=20_000)
+
+
+async def trying(call):  # type: ignore[no-untyped-def]
+    """Calls again while the database is unavailable, as a client does."""
+    while True:
+        try:
+            return await call()
+        except grpc.aio.AioRpcError as error:
+            assert error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED), error
+
+
+async def test_an_unreachable_database_is_said_at_once_and_work_goes_on_when_it_is_back(open_folder: Path) -> None:
+    data_dir = open_folder / "killed-postgres"
+    async with server_process(data_dir=data_dir, lease_seconds=1) as server:
+        key = (data_dir / "api-key").read_text().strip()
+        async with Caller(server.address, key) as caller, aio.insecure_channel(server.address) as channel:
+            import_id = await caller.create()
+            await caller.upload(upload_of(import_id, 5_000))
+            health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
+            assert (await anext(health)).status == health_pb2.HealthCheckResponse.SERVING
+            postmaster = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+            os.kill(postmaster, signal.SIGKILL)
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                while True:
+                    await caller.get(import_id)
+            assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+            assert reason_of(refused.value).reason == "DATABASE_UNAVAILABLE"
+            ended = await trying(lambda: caller.finish(import_id))
+            assert ended.state == import_pb2.IMPORT_STATE_SUCCEEDED
+            assert ended.counts == stage_pb2.RecordCounts(received=5_000, created=5_000)
+            async for answer in health:
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    break
+
+
+async def test_a_fault_of_the_server_shows_an_id_and_nothing_else(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*arguments: object) -> None:
+        raise ValueError("postgresql://user:secret@host/db")
+
+    monkeypatch.setattr("ingot_server.rpc.import_service.imports.import_list", broken)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await caller.imports.ListImports(pb.ListImportsRequest())
+    assert refused.value.code() == grpc.StatusCode.INTERNAL
+    assert "secret" not in str(refused.value)
+    error_id = reason_of(refused.value).metadata["error_id"]
+    assert error_id in (refused.value.details() or "")
+    assert any(getattr(entry, "error_id", "") == error_id for entry in caplog.records)
+
+
+async def test_writers_of_the_same_keys_do_not_deadlock(caller: Caller) -> None:
+    """Eight imports of the same keys in different orders end as if they had come one after the other."""
+    import random
+
+    rows = list(range(2_000))
+    orders = [random.Random(seed).sample(rows, len(rows)) for seed in range(8)]
+    ended = await asyncio.gather(
+        *(caller.run([{"id": row, "by": number} for row in order]) for number, order in enumerate(orders))
+    )
+    assert sum(one.counts.created for one in ended) == len(rows)
+    assert sum(one.counts.updated for one in ended) == 7 * len(rows)
+    assert len(await caller.table()) == len(rows)

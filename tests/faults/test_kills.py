@@ -1,0 +1,214 @@
+"""Nothing lost, nothing twice: servers that die, hang, or are asked to stop in the middle of the work."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.json_format import MessageToDict
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from ingot.v1 import batch_pb2, import_pb2, stage_pb2
+from ingot.v1 import import_service_pb2 as pb
+from ingot_server.app import create_key
+from ingot_server.domain.api_keys import SCOPES
+from ingot_server.storage.database import Database
+
+from tests.calling import Caller, Upload, reason_of, records
+from tests.faults.processes import server_process
+
+ROWS = 40_000
+PER_MESSAGE = 500
+
+
+@pytest.fixture
+async def key(database: Database) -> str:
+    return (await create_key(database, "acme", list(SCOPES), "test", None)).text
+
+
+def messages(import_id: str, start: int, rows: int = ROWS) -> list[Upload]:
+    """The rest of the upload from an offset on, finish included."""
+    first = Upload(import_id=import_id, batch_id="b", offset=start)
+    parts = [
+        records([{"id": row, "v": "x" * 50} for row in range(at, min(at + PER_MESSAGE, rows))], offset=at)
+        for at in range(start, rows, PER_MESSAGE)
+    ]
+    return [first, *parts, Upload(finish=batch_pb2.Finish(total=rows))]
+
+
+async def slowly(import_id: str, stop: asyncio.Event) -> AsyncIterator[Upload]:
+    """The upload without its finish, until somebody says stop."""
+    for number, message in enumerate(messages(import_id, 0)[:-1]):
+        if stop.is_set():
+            return
+        yield message
+        if number % 10 == 9:
+            await asyncio.sleep(0.01)
+
+
+async def committed(caller: Caller, import_id: str, at_least: int) -> None:
+    """Returns when so much is committed."""
+    while True:
+        try:
+            if (await caller.batch(import_id)).committed_offset >= at_least:
+                return
+        except grpc.aio.AioRpcError as error:
+            assert error.code() == grpc.StatusCode.NOT_FOUND
+        await asyncio.sleep(0.005)
+
+
+async def expect_exactly_once(caller: Caller, import_id: str) -> None:
+    ended = await caller.finish(import_id)
+    assert ended.state == import_pb2.IMPORT_STATE_SUCCEEDED
+    assert ended.counts == stage_pb2.RecordCounts(received=ROWS, created=ROWS), MessageToDict(ended)
+    assert sorted(row["id"] for row in await caller.table()) == list(range(ROWS))
+
+
+async def test_a_server_killed_during_an_upload_loses_nothing_and_counts_nothing_twice(
+    database_url: str, key: str
+) -> None:
+    stop = asyncio.Event()
+    async with server_process(database_url=database_url) as server, Caller(server.address, key) as caller:
+        import_id = await caller.create()
+        call = caller.batches.UploadBatch(slowly(import_id, stop))
+        await committed(caller, import_id, 5_000)
+        server.kill()
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call
+        stop.set()
+    async with server_process(database_url=database_url) as server, Caller(server.address, key) as caller:
+        offset = (await caller.batch(import_id)).committed_offset
+        assert 5_000 <= offset < ROWS
+        await caller.upload(messages(import_id, offset))
+        await expect_exactly_once(caller, import_id)
+
+
+@pytest.mark.parametrize("lease_seconds", [1])
+async def test_a_server_killed_during_processing_is_taken_over(
+    database_url: str, key: str, lease_seconds: int
+) -> None:
+    async with server_process(database_url=database_url, lease_seconds=lease_seconds) as server:
+        async with Caller(server.address, key) as caller:
+            import_id = await caller.create()
+            await caller.upload(messages(import_id, 0))
+            await caller.imports.FinishImport(pb.FinishImportRequest(import_id=import_id))
+            async for update in caller.imports.WatchImport(pb.WatchImportRequest(import_id=import_id)):
+                if update.import_job.counts.created > 0:
+                    break
+            server.kill()
+            await server.ended()
+    async with server_process(database_url=database_url, lease_seconds=lease_seconds) as server:
+        async with Caller(server.address, key) as caller:
+            await expect_exactly_once(caller, import_id)
+
+
+async def test_a_frozen_worker_is_taken_over_and_writes_nothing_when_it_wakes(database_url: str, key: str) -> None:
+    async with server_process(database_url=database_url, lease_seconds=1, workers=1) as first:
+        async with Caller(first.address, key) as caller:
+            import_id = await caller.create()
+            await caller.upload(messages(import_id, 0))
+            await committed(caller, import_id, ROWS)
+        first.freeze()
+        async with server_process(database_url=database_url, lease_seconds=1) as second:
+            async with Caller(second.address, key) as caller:
+                await expect_exactly_once(caller, import_id)
+                first.thaw()
+                async with Caller(first.address, key) as awake:
+                    assert await awake.get(import_id) == await caller.get(import_id)
+                    await awake.run([{"id": "after"}], "others")
+                assert (await caller.get(import_id)).counts.created == ROWS
+
+
+async def test_a_server_that_is_asked_to_stop_says_where_to_go_on(database_url: str, key: str) -> None:
+    stop = asyncio.Event()
+    async with server_process(database_url=database_url) as server, Caller(server.address, key) as caller:
+        import_id = await caller.create()
+        call = caller.batches.UploadBatch(slowly(import_id, stop))
+        await committed(caller, import_id, 1_000)
+        server.process.send_signal(signal.SIGTERM)
+        with pytest.raises(grpc.aio.AioRpcError) as sent_away:
+            await call
+        stop.set()
+        assert sent_away.value.code() == grpc.StatusCode.UNAVAILABLE
+        info = reason_of(sent_away.value)
+        assert info.reason == "SHUTTING_DOWN"
+        assert await server.ended() == 0
+    async with server_process(database_url=database_url) as server, Caller(server.address, key) as caller:
+        offset = (await caller.batch(import_id)).committed_offset
+        assert offset == int(info.metadata["committed_offset"])
+        await caller.upload(messages(import_id, offset))
+        await expect_exactly_once(caller, import_id)
+
+
+async def test_health_says_not_serving_while_the_server_drains(database_url: str, key: str) -> None:
+    async with server_process(database_url=database_url) as server:
+        async with aio.insecure_channel(server.address) as channel:
+            answers = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
+            assert (await anext(answers)).status == health_pb2.HealthCheckResponse.SERVING
+            server.process.send_signal(signal.SIGTERM)
+            assert (await anext(answers)).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            answers.cancel()
+        assert await server.ended() == 0
+
+
+@pytest.mark.parametrize("server_name", ["killed", "stopped"])
+async def test_embedded_postgresql_keeps_everything_when_the_server_ends(open_folder: Path, server_name: str) -> None:
+    data_dir = open_folder / f"embedded-{server_name}"
+    async with server_process(data_dir=data_dir) as server:
+        key = (data_dir / "api-key").read_text().strip()
+        assert (data_dir / "api-key").stat().st_mode & 0o777 == 0o600
+        assert (data_dir / "address").read_text().strip() == server.address
+        async with Caller(server.address, key) as caller:
+            ended = await caller.run([{"id": row} for row in range(1000)])
+        if server_name == "killed":
+            server.kill()
+        else:
+            server.process.send_signal(signal.SIGTERM)
+        await server.ended()
+    async with server_process(data_dir=data_dir) as server:
+        assert (data_dir / "api-key").read_text().strip() == key
+        async with Caller(server.address, key) as caller:
+            assert await caller.get(ended.import_id) == ended
+            assert len(await caller.table()) == 1000
+
+
+async def test_a_second_server_on_the_same_folder_explains_itself(open_folder: Path) -> None:
+    data_dir = open_folder / "shared"
+    async with server_process(data_dir=data_dir) as first:
+        with pytest.raises(AssertionError, match=str(first.process.pid)):
+            async with server_process(data_dir=data_dir):
+                pass
+
+
+async def test_uploads_of_a_client_that_is_killed_stay_open(database_url: str, key: str) -> None:
+    async with server_process(database_url=database_url) as server, Caller(server.address, key) as caller:
+        import_id = await caller.create()
+        program = (
+            "import sys, grpc, json\n"
+            "from ingot.v1 import batch_service_pb2_grpc as s, batch_service_pb2 as b, record_pb2 as r\n"
+            "def stream():\n"
+            "    yield b.UploadBatchRequest(import_id=sys.argv[3], batch_id='b')\n"
+            "    n = 0\n"
+            "    while True:\n"
+            "        m = b.UploadBatchRequest(offset=n)\n"
+            "        for _ in range(100): m.records.add(json=json.dumps({'id': n}).encode()); n += 1\n"
+            "        yield m\n"
+            "channel = grpc.insecure_channel(sys.argv[1])\n"
+            "s.BatchServiceStub(channel).UploadBatch(stream(), metadata=[('x-api-key', sys.argv[2])])\n"
+        )
+        client = await asyncio.create_subprocess_exec(sys.executable, "-c", program, server.address, key, import_id)
+        await committed(caller, import_id, 1_000)
+        client.kill()
+        await client.wait()
+        batch = await caller.batch(import_id)
+        assert not batch.finished
+        await caller.imports.CancelImport(pb.CancelImportRequest(import_id=import_id))
+        ended = await caller.ended(import_id)
+        counts = ended.counts
+        assert counts.received == counts.created + counts.superseded + counts.pending
+        assert len(await caller.table()) == counts.created
+

@@ -36,7 +36,7 @@ class Caller:
     def __init__(self, address: str, key: str | None) -> None:
         self.address = address
         self.key = key
-        interceptors = [_WithKey(key)] if key else []
+        interceptors = [kind(key) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary)] if key else []
         # grpc shares connections between channels to the same address, also with a server that is gone.
         options = [("grpc.use_local_subchannel_pool", 1)]
         self.channel = aio.insecure_channel(address, interceptors=interceptors, options=options)
@@ -155,27 +155,30 @@ def details_of(error: aio.AioRpcError) -> Sequence[Any]:
     return status_pb2.Status.FromString(trailing["grpc-status-details-bin"]).details
 
 
-class _WithKey(
-    aio.UnaryUnaryClientInterceptor,
-    aio.UnaryStreamClientInterceptor,
-    aio.StreamUnaryClientInterceptor,
-):
-    """Sends the key with every call."""
+class _WithKey:
+    """Sends the key with every call. grpc.aio takes one class per kind of call."""
 
     def __init__(self, key: str) -> None:
         self._key = key
 
-    def _details(self, details: Any) -> Any:
-        return details._replace(metadata=(*(details.metadata or ()), ("authorization", f"Bearer {self._key}")))
+    async def _call(self, continuation: Any, details: Any, request: Any) -> Any:
+        metadata = (*(details.metadata or ()), ("authorization", f"Bearer {self._key}"))
+        return await continuation(details._replace(metadata=metadata), request)
 
+
+class _UnaryUnary(_WithKey, aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self._details(client_call_details), request)
+        return await self._call(continuation, client_call_details, request)
 
+
+class _UnaryStream(_WithKey, aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self._details(client_call_details), request)
+        return await self._call(continuation, client_call_details, request)
 
+
+class _StreamUnary(_WithKey, aio.StreamUnaryClientInterceptor):
     async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await continuation(self._details(client_call_details), request_iterator)
+        return await self._call(continuation, client_call_details, request_iterator)
 
 
 async def each(messages: Iterable[Any]) -> AsyncIterator[Any]:

@@ -35,13 +35,15 @@ def encode_record(record: Any, index: int) -> bytes:
     times and UUIDs become text, Decimals numbers, and bytes within a record base64. NaN and infinity have no form in
     JSON and are refused, with RecordUnencodable.
     """
-    if isinstance(record, bytes | bytearray | memoryview):
+    # Most records are dicts; each check before them would cost a tenth of the whole.
+    plain = type(record) is dict
+    if not plain and isinstance(record, (bytes, bytearray, memoryview)):
         return bytes(record)
     try:
-        text = _encoder.encode(record if type(record) is dict or not isinstance(record, Mapping) else dict(record))
+        text = _encoder.encode(record if plain or not isinstance(record, Mapping) else dict(record))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise RecordUnencodable(index, str(error)) from error
-    if not text.startswith(b"{"):
+    if not plain and not text.startswith(b"{"):
         raise RecordUnencodable(index, f"it is a {type(record).__name__}, not a mapping or bytes of JSON")
     # msgspec writes NaN as null, and Decimal("NaN") as NaN: only then need the values be looked at one by one.
     if (b"null" in text or b"NaN" in text or b"Infinity" in text) and (where := _not_finite(record, "")) is not None:

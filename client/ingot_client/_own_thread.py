@@ -38,15 +38,19 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
             job()
     except BaseException:
         loop.call_soon_threadsafe(work.cancel)
-        while work.jobs.get() is not None:
-            pass
+        while not work.ended:
+            work.jobs.get()
         raise
     return work.result()
 
 
 def run_later(coroutine: Coroutine[Any, Any, object]) -> None:
     """Runs the coroutine some time soon, waiting for nothing: for clearing up, in whatever thread that happens."""
-    asyncio.run_coroutine_threadsafe(coroutine, _own_loop())
+    if _loop is not None and _thread is not None and _thread.is_alive():
+        asyncio.run_coroutine_threadsafe(coroutine, _loop)
+    else:
+        # The process is ending and has stopped the loop, which cleared up. No thread can be started any more.
+        coroutine.close()
 
 
 class _Work(Generic[T]):
@@ -54,13 +58,19 @@ class _Work(Generic[T]):
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> None:
         self.jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self.ended = False
         self._coroutine = coroutine
         self._loop = loop
         self._task: asyncio.Task[T] | None = None
 
     def start(self) -> None:
         self._task = self._loop.create_task(self._coroutine)
-        self._task.add_done_callback(lambda _: self.jobs.put(None))
+        self._task.add_done_callback(self._end)
+
+    def _end(self, _task: asyncio.Task[T]) -> None:
+        # In this order: whoever gets the None may rely on the flag.
+        self.ended = True
+        self.jobs.put(None)
 
     def cancel(self) -> None:
         if self._task is not None:
@@ -114,6 +124,9 @@ def _live(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
+        for task in (left := asyncio.all_tasks(loop)):
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()

@@ -90,9 +90,10 @@ def translated(error: aio.AioRpcError, address: str) -> errors.CallFailed:
     if found is None and info is None:
         if code in CUT_CONNECTION:
             found = errors.Unreachable
+        elif code is StatusCode.UNAVAILABLE and "connect" in message:
+            found, message = errors.Unreachable, f"no Ingot server answers at {address} ({_cause(message)})"
         elif code is StatusCode.UNAVAILABLE:
-            # "failed to connect to all addresses; last error: … : Connection refused": the end says it.
-            found, message = errors.Unreachable, f"no Ingot server answers at {address} ({message.split(': ')[-1]})"
+            found, message = errors.Unreachable, f"the connection to {address} was lost"
         elif code is StatusCode.DEADLINE_EXCEEDED:
             found, message = errors.Unreachable, f"the server at {address} did not answer in time"
     if found is None:
@@ -108,6 +109,15 @@ def translated(error: aio.AioRpcError, address: str) -> errors.CallFailed:
         violations=violations,
         retry_after_seconds=retry_after_seconds,
     )
+
+
+def _cause(message: str) -> str:
+    """The telling part of "failed to connect to all addresses; last error: … : Connection refused"."""
+    if "CERTIFICATE_VERIFY_FAILED" in message:
+        return "its certificate is not trusted: name the file of its root certificates in INGOT_TLS_CA"
+    if "handshake" in message.lower():
+        return "the TLS handshake failed"
+    return message.rsplit(": ", maxsplit=1)[-1]
 
 
 def _details(error: aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo | None, dict[str, str], float | None]:

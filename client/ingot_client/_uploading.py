@@ -22,6 +22,7 @@ from ingot.v1.batch_pb2 import DataFormat
 from ingot.v1.batch_service_pb2 import GetBatchRequest, UploadBatchRequest, UploadBatchResponse, WatchBatchRequest
 from ingot_client import _user_code
 from ingot_client._connection import Connection
+from ingot_client._ending import Ending
 from ingot_client._errors import (
     BatchFinished,
     BatchNotFound,
@@ -37,7 +38,7 @@ from ingot_client._sources import Source
 from ingot_client._status import CALL_IS_OVER, errors_translated
 from ingot_client._views import Batch, Counts, Progress
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[Progress], object]
 UploadCall = aio.StreamUnaryCall[UploadBatchRequest, UploadBatchResponse]
 
 REATTACH_SECONDS: Final = 0.25
@@ -149,16 +150,16 @@ class Upload:
         await self._source.rewind(self.committed)
         call = self._connection.batches.UploadBatch(metadata=self._connection.metadata)
         call.add_done_callback(lambda _: self._moved.set())
+        ending = Ending(call)
         guard = asyncio.create_task(self._cut_off_when_stuck(call))
         try:
             with errors_translated(self._connection.address):
-                # What a failed write raises says little, and is wrong if the server had already answered. The end of
-                # the call tells the truth.
+                # What a failed write raises says little, and is wrong if the server had already answered.
                 with contextlib.suppress(*CALL_IS_OVER):
                     await self._write_all(call)
                 if not call.done():
                     self._expect_within(self._stuck_seconds if self._half_closed else STATUS_SECONDS)
-                answer = await call
+                answer = await ending.answer()
         finally:
             self._deadline = None
             guard.cancel()

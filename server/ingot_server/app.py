@@ -75,7 +75,11 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         dsn = settings.database_url
         if dsn is None:
             dsn = await stack.enter_async_context(_embedded_postgres(settings))
-        database = await Database.connect(dsn, max_connections=settings.database_connections)
+        database = await Database.connect(
+            dsn,
+            max_connections=settings.database_connections,
+            idle_in_transaction_seconds=settings.lease_seconds,
+        )
         stack.push_async_callback(database.close)
         async with database.connection() as connection:
             for name in await migrate(connection):

@@ -66,7 +66,7 @@ async def _database_problems(url: str) -> list[str]:
         version = int(await connection.fetchval("SELECT current_setting('server_version_num')"))
         if version < POSTGRES_VERSION_MIN:
             return [f"PostgreSQL {version // 10_000} is too old: expected 15 or newer"]
-        await schema_state(connection)
+        (await schema_state(connection)).refuse_unfit()
     except SchemaError as error:
         return [str(error)]
     finally:

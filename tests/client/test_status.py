@@ -74,9 +74,18 @@ def test_what_does_not_come_from_ingot_is_a_broken_connection(code: StatusCode) 
     assert isinstance(foreign, errors.Unreachable)
 
 
-def test_unreachable_server_is_named() -> None:
-    found = translated(status(StatusCode.UNAVAILABLE, "failed to connect; last error: X: Connection refused"), "here:1")
-    assert found.message == "no Ingot server answers at here:1 (Connection refused)"
+@pytest.mark.parametrize(
+    ("details", "cause"),
+    [
+        ("failed to connect; last error: X: Connection refused", "Connection refused"),
+        ("failed to connect; X: Ssl handshake failed: CERTIFICATE_VERIFY_FAILED: self signed: OK", "INGOT_TLS_CA"),
+        ("failed to connect; last error: X: Ssl handshake failed: WRONG_VERSION: OK", "the TLS handshake failed"),
+    ],
+)
+def test_unreachable_server_is_named(details: str, cause: str) -> None:
+    found = translated(status(StatusCode.UNAVAILABLE, details), "here:1")
+    assert found.message.startswith("no Ingot server answers at here:1 (")
+    assert cause in found.message
 
 
 def test_violations_and_retry_delay_are_kept() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import io
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,6 +143,22 @@ async def test_closed_client_says_so(fake: FakeServer) -> None:
             next(ingot.watch("1"))
 
     await in_thread(fake, work)
+
+
+async def test_client_that_is_not_closed_leaves_quietly(fake: FakeServer) -> None:
+    program = f"""
+from ingot_client import Client
+ingot = Client("127.0.0.1:{fake.port}", "k")
+watched = ingot.watch(ingot.create_import("t").import_id)
+print(next(watched).state)
+"""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-c", program),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert await process.communicate() == (b"RECEIVING\n", b"")
+    assert process.returncode == 0
 
 
 async def test_several_threads_share_a_client(fake: FakeServer) -> None:

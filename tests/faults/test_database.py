@@ -41,9 +41,9 @@ async def test_a_lost_answer_to_commit_is_resolved_from_the_ledger(
             for number in range(10):
                 import_id = await beyond.create(f"t{number}")
                 proxy.swallow_commits = 3
-                batch = await beyond.upload(upload_of(import_id, 7_000))
+                batch = await trying(lambda import_id=import_id: beyond.upload(upload_of(import_id, 7_000)))
                 assert batch.finished
-                ended = await beyond.finish(import_id)
+                ended = await trying(lambda import_id=import_id: beyond.finish(import_id))
                 assert ended.counts == stage_pb2.RecordCounts(received=7_000, created=7_000)
             assert proxy.swallowed >= 10
 
@@ -90,7 +90,7 @@ async def test_an_unreachable_database_is_said_at_once_and_work_goes_on_when_it_
             import_id = await caller.create()
             await caller.upload(upload_of(import_id, 5_000))
             health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
-            assert (await anext(health)).status == health_pb2.HealthCheckResponse.SERVING
+            assert (await health.read()).status == health_pb2.HealthCheckResponse.SERVING
             postmaster = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
             os.kill(postmaster, signal.SIGKILL)
             with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -101,9 +101,8 @@ async def test_an_unreachable_database_is_said_at_once_and_work_goes_on_when_it_
             ended = await trying(lambda: caller.finish(import_id))
             assert ended.state == import_pb2.IMPORT_STATE_SUCCEEDED
             assert ended.counts == stage_pb2.RecordCounts(received=5_000, created=5_000)
-            async for answer in health:
-                if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                    break
+            while (await health.read()).status != health_pb2.HealthCheckResponse.SERVING:
+                pass
 
 
 async def test_a_fault_of_the_server_shows_an_id_and_nothing_else(

@@ -148,9 +148,9 @@ async def test_health_says_not_serving_while_the_server_drains(database_url: str
     async with server_process(database_url=database_url) as server:
         async with aio.insecure_channel(server.address) as channel:
             answers = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
-            assert (await anext(answers)).status == health_pb2.HealthCheckResponse.SERVING
+            assert (await answers.read()).status == health_pb2.HealthCheckResponse.SERVING
             server.process.send_signal(signal.SIGTERM)
-            assert (await anext(answers)).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            assert (await answers.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
             answers.cancel()
         assert await server.ended() == 0
 

@@ -642,6 +642,7 @@ class TestRoot:
             pass
         (copied,) = (folder / "data").glob("postgres-binaries-18.4/*/*/bin/postgres")
         copied.write_bytes(b"half of it")
+        (folder / "data" / "postgres-binaries-18.4.new-abandoned").mkdir()
         async with running(make(postgres_bin=private)) as server:
             await keep(server)
         assert sorted(path.name for path in (folder / "data").glob("postgres-*")) == ["postgres-binaries-18.4"]

@@ -75,7 +75,7 @@ def error_line(error: RecordError) -> str:
 
 def _group(group: ErrorGroup) -> str:
     what = f"{group.code} {group.field}" if group.field else group.code
-    return plain(f"{group.count:,} times {what}: {group.example.text}")
+    return plain(f"{group.count:,} rejected: {what}: {group.example.text}")
 
 
 def _colored(state: str) -> str:

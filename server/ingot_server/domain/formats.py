@@ -69,7 +69,7 @@ def codec(encoding: str) -> str | None:
 
     Unknown names are not given to `codecs.lookup`, which keeps every name it was ever asked for.
     """
-    if not encoding.isascii() or len(encoding) > 40:
+    if not encoding.isascii() or not encoding.isprintable() or len(encoding) > 40:
         return None
     name = normalize_encoding(encoding).lower()
     for spelling in (name, name.replace("windows_", "cp")):

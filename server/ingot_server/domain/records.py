@@ -7,6 +7,7 @@ from enum import IntEnum
 RECORD_BYTES_MAX = 2_097_152
 KEY_BYTES_MAX = 1_024
 """A longer key does not fit into an entry of PostgreSQL's index (2,704 bytes) together with the other columns."""
+KEY_FIELDS_MAX = 8
 NESTING_MAX = 100
 EXPONENT_MAX = 308
 DIGITS_MAX = 4_300
@@ -51,7 +52,8 @@ class Fault:
 
 
 RECORD_TOO_LARGE = Fault(
-    ErrorCode.RECORD_TOO_LARGE, f"The record is larger than {RECORD_BYTES_MAX:,} bytes: split it, or leave something out."
+    ErrorCode.RECORD_TOO_LARGE,
+    f"The record is larger than {RECORD_BYTES_MAX:,} bytes: split it, or leave something out.",
 )
 EMPTY_LINE = Fault(ErrorCode.EMPTY_LINE, "The line is empty: expected a record.")
 

@@ -2,23 +2,21 @@
 
 A string is the key as it is; a number, true or false is the key as its JSON text, exactly as it was sent. Several key
 fields make a JSON array of such texts, as in `["DE","4711"]`. An array or object is no key.
-
-Where an import names no key fields, a record may carry a `keys` field with the names of its own. A table has one list
-of key fields, so they must be the table's, or, if it has none yet, those that the first record names. The `keys` field
-is no part of what is stored.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from ingot_server.domain.records import KEY_BYTES_MAX, ErrorCode, Fault
+from ingot_server.pipeline.own_keys import MISSING_KEYS, without_keys
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_NAMES = msgspec.json.Decoder(list[str])
+_NOTHING = msgspec.Raw(b"")
 _CHARACTER_BYTES_MAX = 4
 
 
@@ -31,28 +29,110 @@ class Keyed:
     positions: Sequence[int] = ()
     """Where each of them was among the texts."""
     faults: list[tuple[int, Fault]] = field(default_factory=list)
-    """Where the others were, and what is wrong."""
+    """Where each of the others was, and what is wrong with it."""
     named_keys: tuple[str, ...] = ()
-    """The key fields that the first record with usable `keys` names; empty if there is none, or none was looked for."""
+    """The key fields that the first record with a usable `keys` field names; empty if none was found or looked for."""
 
 
 def read_keys(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bool) -> Keyed:
     """The key of each record. `texts` have passed `checking.check`.
 
-    With `own_keys`, records may carry a `keys` field. If then `key_fields` is empty, `named_keys` takes its place.
+    With `own_keys` a record may carry a `keys` field. If `key_fields` is empty, `named_keys` takes its place.
     """
-    if own_keys and any(b"keys" in text or b"\\" in text for text in texts):
-        return _read_own_keys(texts, key_fields)
-    return _read_keys(texts, key_fields)
-
-
-def _read_keys(texts: Sequence[bytes], key_fields: tuple[str, ...]) -> Keyed:
-    keyed = Keyed()
-    keys = _keys(texts, key_fields)
-    if keys and max(map(len, keys)) * _CHARACTER_BYTES_MAX <= KEY_BYTES_MAX:
-        pass
+    if not own_keys:
+        return _keyed(texts, range(len(texts)), key_fields)
+    bare = without_keys(texts, key_fields)
+    keyed = _keyed(bare.texts, bare.positions, key_fields or bare.named_keys)
+    keyed.named_keys = bare.named_keys
+    keyed.faults = sorted(bare.faults + keyed.faults, key=lambda found: found[0])
     return keyed
 
 
-def _keys(texts: Sequence[bytes], key_fields: tuple[str, ...]) -> list[str]:
-    return []
+def _keyed(texts: Sequence[bytes], positions: Sequence[int], key_fields: tuple[str, ...]) -> Keyed:
+    keyed = Keyed(positions=positions)
+    keys = _plain_keys(texts, key_fields)
+    if keys is not None:
+        keyed.records = list(zip(keys, [text.decode() for text in texts], strict=True))
+        return keyed
+    read = _value_reader(key_fields)
+    good = []
+    for position, text in zip(positions, texts, strict=True):
+        key = _key(read(text), key_fields)
+        if isinstance(key, Fault):
+            keyed.faults.append((position, key))
+        else:
+            keyed.records.append((key, text.decode()))
+            good.append(position)
+    keyed.positions = good
+    return keyed
+
+
+def _plain_keys(texts: Sequence[bytes], key_fields: tuple[str, ...]) -> Sequence[str] | None:
+    """The keys, if all their values are strings and integers that will do; None: look at each one."""
+    decoder = _struct_decoder(key_fields, str | int)
+    if decoder is None or not key_fields or not texts:
+        return None
+    columns = []
+    try:
+        records = list(map(decoder.decode, texts))
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    for number in range(len(key_fields)):
+        values = list(map(attrgetter(f"f{number}"), records))
+        # Zero may have been sent as -0, and an empty string is no key.
+        if not all(values):
+            return None
+        if set(map(type, values)) != {str}:
+            values = list(map(str, values))
+        columns.append(values)
+    keys = columns[0] if len(columns) == 1 else _composed(columns)
+    return keys if max(map(len, keys)) * _CHARACTER_BYTES_MAX <= KEY_BYTES_MAX else None
+
+
+def _composed(columns: Sequence[Sequence[str]]) -> list[str]:
+    # Line breaks within strings are escaped, so each line is a key.
+    return msgspec.json.Encoder().encode_lines(list(zip(*columns, strict=True))).decode().split("\n")[:-1]
+
+
+def _value_reader(key_fields: tuple[str, ...]) -> Callable[[bytes], Sequence[bytes]]:
+    """Gives the JSON texts of the key fields; an empty one for a field that is missing."""
+    decoder = _struct_decoder(key_fields, msgspec.Raw)
+    if decoder is not None:
+        return lambda text: [bytes(value) for value in msgspec.structs.astuple(decoder.decode(text))]
+
+    def read(text: bytes) -> list[bytes]:
+        record = _RECORD.decode(text)
+        return [bytes(record.get(name, _NOTHING)) for name in key_fields]
+
+    return read
+
+
+@lru_cache(maxsize=256)
+def _struct_decoder(key_fields: tuple[str, ...], type_: Any) -> "msgspec.json.Decoder[Any] | None":
+    """A decoder that skips all other fields; None if msgspec cannot look for one of these names."""
+    names = {f"f{number}": name for number, name in enumerate(key_fields)}
+    default = (_NOTHING,) if type_ is msgspec.Raw else ()
+    try:
+        return msgspec.json.Decoder(
+            msgspec.defstruct("Key", [(name, type_, *default) for name in names], rename=names, gc=False)
+        )
+    except ValueError:
+        return None
+
+
+def _key(values: Sequence[bytes], key_fields: tuple[str, ...]) -> str | Fault:
+    parts = []
+    for name, value in zip(key_fields, values, strict=True):
+        if value in (b"", b"null", b'""'):
+            return Fault(ErrorCode.MISSING_KEY, "The key field is missing, null or empty.", name)
+        if value.startswith((b"[", b"{")):
+            kind = "an array" if value.startswith(b"[") else "an object"
+            return Fault(ErrorCode.INVALID_VALUE, f"Expected a string or number in the key field, got {kind}.", name)
+        parts.append(msgspec.json.decode(value, type=str) if value.startswith(b'"') else value.decode())
+    if not parts:
+        return MISSING_KEYS
+    key = parts[0] if len(parts) == 1 else msgspec.json.encode(parts).decode()
+    if (size := len(key.encode())) > KEY_BYTES_MAX:
+        message = f"The key has {size:,} bytes: expected at most {KEY_BYTES_MAX:,}."
+        return Fault(ErrorCode.INVALID_VALUE, message, key_fields[0] if len(key_fields) == 1 else "")
+    return key

@@ -45,16 +45,26 @@ def prepare(chunk: StoredChunk, lease: Lease) -> PreparedChunk:
     return PreparedChunk(chunk.chunk_index, keyed.records, keyed.positions, origins, rejects, keyed.named_keys)
 
 
-async def write(database: Database, lease: Lease, prepared: PreparedChunk, errors_limit: int) -> Counts:
+@dataclass(frozen=True, slots=True)
+class WriteLimits:
+    """What the writing of a chunk may take."""
+
+    errors: int
+    """How many errors of an import are kept in full."""
+    statement_seconds: float
+    """How long a statement may run: as long as it does, a process that hangs in it keeps the rows locked."""
+
+
+async def write(database: Database, lease: Lease, prepared: PreparedChunk, limits: WriteLimits) -> Counts:
     """Writes a prepared chunk and counts it as done; what became of its records.
 
     Raises LeaseLost, and DatabaseUnavailable if it could not be done in several tries.
     """
     try:
-        return await database.retrying(lambda: _write_once(database, lease, prepared, errors_limit))
+        return await database.retrying(lambda: _write_once(database, lease, prepared, limits))
     except DataRefused:
         await _reject_refused(database, lease, prepared)
-        return await database.retrying(lambda: _write_once(database, lease, prepared, errors_limit))
+        return await database.retrying(lambda: _write_once(database, lease, prepared, limits))
 
 
 async def adopt_keys(database: Database, lease: Lease, key_fields: tuple[str, ...]) -> Lease:
@@ -64,12 +74,12 @@ async def adopt_keys(database: Database, lease: Lease, key_fields: tuple[str, ..
     return replace(lease, key_fields=adopted)
 
 
-async def _write_once(database: Database, lease: Lease, prepared: PreparedChunk, errors_limit: int) -> Counts:
+async def _write_once(database: Database, lease: Lease, prepared: PreparedChunk, limits: WriteLimits) -> Counts:
     rejects = prepared.rejects
-    async with database.transaction() as connection:
+    async with database.transaction(statement_timeout_seconds=limits.statement_seconds) as connection:
         applied = await records.record_apply(connection, lease.table_id, lease.import_id, prepared.records)
         outcome = replace(applied, received=applied.received + len(rejects), rejected=len(rejects))
-        storable = await errors.error_count_storable(connection, lease.import_id, rejects, errors_limit)
+        storable = await errors.error_count_storable(connection, lease.import_id, rejects, limits.errors)
         await errors.error_add(connection, lease.import_id, lease.batch_seq, ErrorStage.PROCESSING, rejects, storable)
         # The batch's row comes last: it is shared with the stream that is still uploading.
         if not await chunks.chunk_settle(connection, lease.batch_seq, prepared.chunk_index):

@@ -71,7 +71,8 @@ class Upload:
         self._limits = limits
         self._appender = Appender(database, batch, errors_limit, on_commit)
         self._decoder: Decoder | None = None
-        self._undecoded = b""
+        self._undecoded = bytearray()
+        self._fresh_bytes = 0
         self._replay: Replay | None = None
         self._stream_offset = 0
         self._arrived = asyncio.Event()
@@ -117,7 +118,7 @@ class Upload:
             await asyncio.sleep(self._limits.seconds)
             self._arrived.clear()
             async with self._turn:
-                if self._undecoded:
+                if self._fresh_bytes:
                     await self._decode(final=False)
                 commit = await self._start_commit()
             # Reading goes on meanwhile; a failure must not wait for the next message to be noticed.
@@ -175,7 +176,9 @@ class Upload:
             raise imports.import_state_refused(self._batch.import_id, "CANCELLED", "it takes nothing more")
         if isinstance(content, bytes):
             self._undecoded += content
-            if len(self._undecoded) >= DECODE_BYTES:
+            self._fresh_bytes += len(content)
+            # Counted by what is new: the beginning of a long record must not be looked at again for every message.
+            if self._fresh_bytes >= DECODE_BYTES:
                 await self._decode(final=False)
         else:
             for start in range(0, len(content), CHECK_RECORDS):
@@ -192,13 +195,14 @@ class Upload:
         """Decodes what has arrived, as far as whole records go; with `final`, to the end."""
         if self._decoder is None:
             self._decoder = decoder(self._batch.format or DataFormat(), self._batch.decoder_state)
-        data, self._undecoded = self._undecoded, b""
+        self._fresh_bytes = 0
+        data = bytes(self._undecoded)
         position, window = 0, DECODE_BYTES
         while True:
             part = data[position : position + window]
             at_end = position + window >= len(data)
             decoded, consumed = self._decoder.feed(part, final and at_end)
-            self._undecoded = data[position + consumed :]
+            del self._undecoded[:consumed]
             self._appender.add(check(decoded, self._batch.key_fields), part[:consumed], self._decoder.state())
             await self._commit_if_full()
             if at_end:
@@ -226,7 +230,7 @@ class Upload:
 
     async def _flush(self) -> None:
         """Commits everything that can be decoded."""
-        if self._undecoded:
+        if self._fresh_bytes:
             await self._decode(final=False)
         await self._committed()
         await self._appender.commit()

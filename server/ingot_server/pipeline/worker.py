@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ingot_server.domain.errors import DatabaseUnavailable
-from ingot_server.pipeline.processing import LeaseLost, PreparedChunk, adopt_keys, prepare, write
+from ingot_server.pipeline.processing import LeaseLost, PreparedChunk, WriteLimits, adopt_keys, prepare, write
 from ingot_server.pipeline.settling import end_all_due, end_if_due
 from ingot_server.storage import batches, chunks
 from ingot_server.storage.batches import Lease
@@ -47,6 +47,7 @@ class Workers:
     def __init__(self, database: Database, settings: WorkerSettings) -> None:
         self._database = database
         self._settings = settings
+        self._limits = WriteLimits(settings.errors_limit, 2 * settings.lease.total_seconds())
         self._work_arrived = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -107,7 +108,7 @@ class Workers:
             # The next chunk is read and prepared while the database writes this one.
             following = asyncio.create_task(self._prepare_next(lease, prepared.chunk_index + 1))
             try:
-                await write(self._database, lease, prepared, self._settings.errors_limit)
+                await write(self._database, lease, prepared, self._limits)
                 prepared, lease = await following
             finally:
                 following.cancel()

@@ -64,11 +64,16 @@ class Database:
         dsn: str,
         *,
         max_connections: int,
+        idle_in_transaction_seconds: float = 15,
         acquire_timeout_seconds: float = 10,
         statement_timeout_seconds: float = 60,
     ) -> "Database":
-        """Opens the pool; DatabaseUnavailable if the database cannot be reached."""
-        milliseconds = f"{int(statement_timeout_seconds * 1000)}"
+        """Opens the pool; DatabaseUnavailable if the database cannot be reached.
+
+        A process that hangs within a transaction keeps its locks for `idle_in_transaction_seconds`; nobody can take
+        over its work before.
+        """
+        milliseconds = _milliseconds(statement_timeout_seconds)
         with database_errors():
             pool = await asyncpg.create_pool(
                 dsn,
@@ -81,7 +86,7 @@ class Database:
                     "application_name": "ingot",
                     "statement_timeout": milliseconds,
                     "lock_timeout": milliseconds,
-                    "idle_in_transaction_session_timeout": milliseconds,
+                    "idle_in_transaction_session_timeout": _milliseconds(idle_in_transaction_seconds),
                     # The plans are simple; compiling them costs more than running them.
                     "jit": "off",
                     "client_min_messages": "warning",
@@ -97,9 +102,12 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def transaction(self) -> "AsyncIterator[Connection]":
-        """A connection of the pool within a transaction."""
+    async def transaction(self, *, statement_timeout_seconds: float | None = None) -> "AsyncIterator[Connection]":
+        """A connection of the pool within a transaction, whose statements may have a time limit of their own."""
         async with self.connection() as connection, connection.transaction():
+            if statement_timeout_seconds is not None:
+                limit = _milliseconds(statement_timeout_seconds)
+                await connection.execute("SELECT set_config('statement_timeout', $1, true)", limit)
             yield connection
 
     async def retrying(self, attempt: Callable[[], Awaitable[T]], *, tries: int = 5) -> T:
@@ -139,6 +147,10 @@ class Database:
 
 async def _no_reset(connection: object) -> None:
     """Leaves the session as it is."""
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))
 
 
 def rows_touched(command_tag: str) -> int:

@@ -237,7 +237,10 @@ class EmbeddedPostgres:
                     await connection.execute(f"CREATE DATABASE {DATABASE}")
             finally:
                 await connection.close()
-        except (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+        except (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError):
+            return False
+        # A server that ends in the middle of a statement; see asyncpg#490.
+        except (asyncpg.InterfaceError, asyncpg.InternalClientError):
             return False
         except asyncpg.PostgresError as error:
             raise EmbeddedPostgresError(

@@ -119,7 +119,10 @@ def _copy_out(binaries: PostgresBinaries, copy: Path) -> Path:
             f"The user who is to run PostgreSQL cannot enter {binaries.folder}, and it is not part of an installation "
             "that can be copied: name another folder in INGOT_POSTGRES_BIN."
         )
-    fresh = Path(tempfile.mkdtemp(prefix=f"{copy.name}.new-", dir=copy.parent))
+    prefix = f"{copy.name}.new-"
+    for abandoned in copy.parent.glob(f"{prefix}*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=copy.parent))
     try:
         for part in (binaries.folder, install / "lib", install / "share", package / ".dylibs"):
             _copy_tree(part, fresh / package.name / part.relative_to(package))

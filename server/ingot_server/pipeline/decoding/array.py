@@ -26,6 +26,7 @@ from ingot_server.pipeline.decoding.pace import Pace
 
 _BLANKS = b" \t\r\n"
 _BLANK_RUN = re.compile(rb"[ \t\r\n]*+")
+_GAP = re.compile(rb"[ \t\r\n,]*+")
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _NO_ELEMENT = Fault(ErrorCode.SYNTAX_ERROR, "There is nothing before the comma or bracket: expected an element.")
 _SEARCH_BYTES_MAX = RECORD_BYTES_MAX + 65_536
@@ -57,6 +58,7 @@ class ArrayDecoder:
         self._line: int = state.get("line", 1)
         self._skipping = Skipping(state.get("depth", 0), state.get("in_string", False))
         self._pace = Pace()
+        self._uncut_from = 0
 
     def state(self) -> dict[str, Any]:
         return {
@@ -69,6 +71,7 @@ class ArrayDecoder:
 
     def feed(self, data: bytes, final: bool) -> tuple[Decoded, int]:
         found = Gathering(self._index)
+        self._uncut_from = len(data)
         position = self._read(data, final, found)
         if final:
             self._close(found)
@@ -156,16 +159,22 @@ class ArrayDecoder:
 
     def _read_block(self, data: bytes, start: int, found: Gathering) -> int:
         """Reads many elements at once; where it stopped, which is `start` if the next element needs care."""
-        block_bytes = self._pace.block_bytes()
-        cut = _last_cut(data, start, start + block_bytes) if block_bytes else -1
+        end = start + self._pace.block_bytes()
+        if start >= self._uncut_from or end == start:
+            return start
+        cut = _last_cut(data, start, end)
+        if end >= len(data):
+            # Behind the last cut there is no other, so there is no use in looking again before more bytes come.
+            self._uncut_from = max(start, cut + 1)
+        elif cut < 0:
+            self._pace.failed()
         if cut < 0:
-            if block_bytes and len(data) - start > block_bytes:
-                self._pace.failed()
             return start
         try:
             # That this is a list proves the cut to be behind an element, and not within a string or an inner array.
             texts = list(map(bytes, _ELEMENTS.decode(b"[%b]" % data[start:cut])))
         except (msgspec.MsgspecError, ValueError, RecursionError):
+            self._uncut_from = len(data)
             self._pace.failed()
             return start
         self._pace.succeeded()
@@ -179,8 +188,7 @@ class ArrayDecoder:
         lines = []
         line, position = self._line, start
         for text in texts:
-            # Only blanks and a comma lie between elements, so the first match is the element itself.
-            at = data.find(text, position)
+            at = _end(_GAP, data, position)
             line += data.count(b"\n", position, at)
             lines.append(line)
             position = at + len(text)

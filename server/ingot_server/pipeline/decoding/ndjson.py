@@ -30,11 +30,13 @@ class NdjsonDecoder:
             self._skipping = False
         elif self._index == 0 and data.startswith(BYTE_ORDER_MARK):
             start = len(BYTE_ORDER_MARK)
-        end = len(data) if final else max(start, data.rfind(b"\n") + 1)
+        # A byte order mark alone is not consumed, for what follows it must still be known to be the first line.
+        end = len(data) if final else data.rfind(b"\n") + 1
         decoded = self._lines(data[start:end])
+        line = max(start, end)
         # One byte more than a record: it may be the CR of a CRLF.
-        if len(data) - end > RECORD_BYTES_MAX + 1:
-            decoded.rejects.append(self._too_large(self._index, data[end:]))
+        if len(data) - line > RECORD_BYTES_MAX + 1:
+            decoded.rejects.append(self._too_large(self._index, data[line:]))
             decoded.received += 1
             self._index += 1
             self._skipping = True

@@ -1,7 +1,10 @@
 """How much to try at once."""
 
+from ingot_server.domain.records import RECORD_BYTES_MAX
+
 _BYTES_MIN = 4_096
-_BYTES_MAX = 1_048_576
+# Below the limit, so that no record in a block can be too large.
+_BYTES_MAX = RECORD_BYTES_MAX // 2
 _CAREFUL_RECORDS = 32
 
 

@@ -34,7 +34,7 @@ class TableDecoder:
 
     def __init__(self, format: DataFormat, state: dict[str, Any]) -> None:
         self._dialect: dict[str, Any] = {"delimiter": format.delimiter, "quotechar": format.quote, "strict": True}
-        self._quote = format.quote
+        self._delimiter, self._quote = format.delimiter, format.quote
         self._grammar = RowGrammar(format.delimiter, format.quote)
         self._pace = Pace()
         self._index: int = state.get("index", 0)
@@ -137,6 +137,10 @@ class TableDecoder:
     def _parse(self, block: bytes) -> tuple[list[list[str]], Sequence[int]]:
         """The rows up to the first one that needs care, and for each how many lines there are up to its end."""
         text = block.decode(errors="surrogateescape")
+        if self._quote not in text and "\r" not in (plain := text.replace("\r\n", "\n")):
+            # Twice as fast as the csv module, and the same: no cell is quoted.
+            lines = plain.removesuffix("\n").split("\n")
+            return [line.split(self._delimiter) if line else [] for line in lines], range(1, len(lines) + 1)
         # newline="\n": lines end there and nowhere else, and carriage returns stay.
         reader = csv.reader(io.StringIO(text, newline="\n"), **self._dialect)
         rows: list[list[str]] = []
@@ -147,10 +151,8 @@ class TableDecoder:
                 line_ends.append(reader.line_num)
         except csv.Error:
             pass
-        if self._quote in text:
-            good = self._proper_rows(block, rows, line_ends)
-            del rows[good:], line_ends[good:]
-        return rows, line_ends
+        good = self._proper_rows(block, rows, line_ends)
+        return rows[:good], line_ends[:good]
 
     def _proper_rows(self, block: bytes, rows: list[list[str]], line_ends: list[int]) -> int:
         """How many rows are as they should be: the csv module lets a quote within an unquoted cell pass."""

@@ -1,0 +1,171 @@
+"""Checks records as they arrive, before anything is made of their values.
+
+What passes is a JSON object on one line that PostgreSQL's jsonb accepts, and it has a key. While all is well Python does
+nothing per record: a block of records is searched as a whole for what might be wrong, and read by msgspec, which skips
+what is not a key. Only a record that one of them suspects is looked at by `diagnosis`, which decides.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from ingot_server.domain.records import DIGITS_MAX, NESTING_MAX, RECORD_BYTES_MAX, Decoded, Reject, reject
+from ingot_server.pipeline.diagnosis import faults_of
+from ingot_server.pipeline.own_keys import key_names
+
+_RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
+# Every digit and sign becomes 0, so that an exponent of three digits or more has one shape.
+_NUMBERS = bytes.maketrans(b"123456789+-.E", b"000000000000e")
+_WIDE_EXPONENT = b"0e000"
+_MANY_DIGITS = b"0" * (DIGITS_MAX + 1)
+_EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
+_MANTISSA_BYTES = 40
+_BEFORE_NUMBER = (b":", b",", b"[", b" ", b"\n", b"\t", b"\r")
+
+
+def check(decoded: Decoded, key_fields: tuple[str, ...]) -> Decoded:
+    """Only the good records, each on one line, and a reject for every other one with all that is wrong with it.
+
+    If `key_fields` is empty, each record must name its own in its `keys` field.
+    """
+    texts = decoded.texts
+    if not texts:
+        return decoded
+    block = b"\n".join(texts)
+    suspects = _suspects_in(block, texts)
+    suspects |= _unread(texts, key_fields or _first_names(texts), own_keys=not key_fields)
+    rejects: dict[int, Reject] = {}
+    for position in sorted(suspects):
+        if faults := faults_of(texts[position], key_fields):
+            rejects[position] = reject(decoded.indexes[position], decoded.lines[position], texts[position], *faults)
+    # A line break within a string was a fault, so any other stands between tokens.
+    if b"\r" in block or block.count(b"\n") >= len(texts):
+        texts = [text.replace(b"\n", b" ").replace(b"\r", b" ") for text in texts]
+    if not rejects:
+        return Decoded(texts, decoded.indexes, decoded.lines, decoded.rejects, decoded.received)
+    return Decoded(
+        [text for position, text in enumerate(texts) if position not in rejects],
+        [index for position, index in enumerate(decoded.indexes) if position not in rejects],
+        [line for position, line in enumerate(decoded.lines) if position not in rejects],
+        sorted([*decoded.rejects, *rejects.values()], key=attrgetter("index")),
+        decoded.received,
+    )
+
+
+def _suspects_in(block: bytes, texts: Sequence[bytes]) -> set[int]:
+    """The positions of all records that may be wrong in what msgspec does not look at, and of some others."""
+    suspects: set[int] = set()
+    if not block.isascii() and not _is_utf8(block):
+        suspects.update(position for position, text in enumerate(texts) if not _is_utf8(text))
+    # The search for a single byte is 50 times as fast, and most blocks have no escapes.
+    if b"\\" in block and b"\\u0000" in block:
+        suspects.update(position for position, text in enumerate(texts) if b"\\u0000" in text)
+    longest = max(map(len, texts))
+    if longest > 2 * NESTING_MAX and block.count(b"{") + block.count(b"[") >= len(texts) + NESTING_MAX:
+        suspects.update(
+            position
+            for position, text in enumerate(texts)
+            if len(text) > 2 * NESTING_MAX and text.count(b"{") + text.count(b"[") > NESTING_MAX
+        )
+    numbers = block.translate(_NUMBERS)
+    if longest > DIGITS_MAX:
+        suspects.update(position for position, text in enumerate(texts) if len(text) > RECORD_BYTES_MAX)
+        suspects.update(_positions(texts, _many_digits(numbers)))
+    suspects.update(_positions(texts, _wide_exponents(block, numbers)))
+    return suspects
+
+
+def _wide_exponents(block: bytes, numbers: bytes) -> list[int]:
+    """Where exponents of three digits or more may stand: in numbers, and not in words such as UUIDs."""
+    found = []
+    at = numbers.find(_WIDE_EXPONENT)
+    while at >= 0:
+        if _EXPONENT.match(block, at + 1):
+            before = numbers[max(0, at - _MANTISSA_BYTES) : at].rstrip(b"0")
+            if not before or before.endswith(_BEFORE_NUMBER):
+                found.append(at)
+                # One is enough to suspect the record, or this line of it.
+                at = block.find(b"\n", at)
+                if at < 0:
+                    break
+        at = numbers.find(_WIDE_EXPONENT, at + 1)
+    return found
+
+
+def _many_digits(numbers: bytes) -> list[int]:
+    found = []
+    at = numbers.find(_MANY_DIGITS)
+    while at >= 0:
+        found.append(at)
+        at = numbers.find(_MANY_DIGITS, at + len(_MANY_DIGITS))
+    return found
+
+
+def _positions(texts: Sequence[bytes], offsets: Sequence[int]) -> set[int]:
+    """The positions of the records that hold these offsets of the block."""
+    if not offsets:
+        return set()
+    ends = list(accumulate(len(text) + 1 for text in texts))
+    return {bisect_right(ends, offset) for offset in offsets}
+
+
+def _unread(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bool) -> set[int]:
+    """The positions of all records that are no objects or lack a key, and of some others."""
+    read, has_key = _reader(key_fields, own_keys)
+    try:
+        if all(map(has_key, map(read, texts))):
+            return set()
+    except _ERRORS:
+        pass
+    return {position for position, text in enumerate(texts) if not _is_good(text, read, has_key)}
+
+
+def _is_good(text: bytes, read: Callable[[bytes], Any], has_key: Callable[[Any], Any]) -> bool:
+    try:
+        return bool(has_key(read(text)))
+    except _ERRORS:
+        return False
+
+
+@lru_cache(maxsize=256)
+def _reader(key_fields: tuple[str, ...], own_keys: bool) -> tuple[Callable[[bytes], Any], Callable[[Any], Any]]:
+    """How to read the key of a record, and how to see whether it is surely there."""
+    names = {f"f{number}": name for number, name in enumerate(("keys", *key_fields) if own_keys else key_fields)}
+    fields = [(field, Any, None) for field in names]
+    try:
+        decoder = msgspec.json.Decoder(msgspec.defstruct("Record", fields, rename=names, gc=False))
+    except ValueError:
+        # msgspec cannot look for names that would need escapes. Leaves every record to diagnosis.
+        return msgspec.json.Decoder(dict[str, msgspec.Raw]).decode, lambda _: False
+    values: Callable[[Any], Any] = attrgetter(*names)
+    if own_keys:
+        expected = list(key_fields)
+        return decoder.decode, lambda record: record.f0 == expected and expected and all(values(record))
+    return decoder.decode, values if len(names) == 1 else lambda record: all(values(record))
+
+
+def _first_names(texts: Sequence[bytes]) -> tuple[str, ...]:
+    """The key fields that the first of the records name."""
+    for text in texts[:10]:
+        try:
+            names = key_names(_RECORD.decode(text).get("keys", b"null"))
+        except _ERRORS:
+            continue
+        if names:
+            return names
+    return ()
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,212 @@
+"""Says what is wrong with one record: every fault that can be determined, each with its place."""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+import msgspec
+
+from ingot_server.domain.records import (
+    DIGITS_MAX,
+    EMPTY_LINE,
+    EXPONENT_MAX,
+    NESTING_MAX,
+    RECORD_BYTES_MAX,
+    RECORD_TOO_LARGE,
+    ErrorCode,
+    Fault,
+)
+from ingot_server.pipeline.own_keys import MISSING_KEYS, key_names
+from ingot_server.pipeline.syntax import syntax_fault
+
+NUMBER_FAULTS_MAX = 10
+"""A hostile record could have one in each of 100,000 fields."""
+FIELD_CHARACTERS_MAX = 255
+
+_RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ANYTHING = msgspec.json.Decoder(msgspec.Raw)
+_ERRORS = (msgspec.MsgspecError, ValueError)
+_NO_VALUE = (b"null", b'""')
+
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+_CONTROL = re.compile(rb"[\x00-\x1f]")
+_CONTROL_IN_STRING = re.compile(rb'(?:[^"]*+"[^"\x00-\x1f]*+")*+[^"]*+"[^"\x00-\x1f]*+[\x00-\x1f]')
+_CONTROLS_TO_BLANKS = bytes.maketrans(bytes(range(32)), b" " * 32)
+_NUMBERS = bytes.maketrans(b"123456789.", b"0000000000")
+_MANY_DIGITS = b"0" * (DIGITS_MAX + 1)
+_DIGITS = re.compile(rb"[0-9.]++")
+_EXPONENT = re.compile(rb"[0-9][eE][+-]?0*+([0-9]++)")
+# As long as what it masks, and never part of UTF-8.
+_MASK = b"\xff\xff"
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_BRACKET_RUNS = re.compile(rb"\[++|\]++")
+_LEVELS_TAKEN_AWAY = 3
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+
+
+def faults_of(text: bytes, key_fields: tuple[str, ...]) -> list[Fault]:
+    """All that is wrong with a record, with at most a few of the numbers; empty if it is good."""
+    if len(text) > RECORD_BYTES_MAX:
+        return [RECORD_TOO_LARGE]
+    if not text.strip():
+        return [EMPTY_LINE]
+    repair = _Repair(text)
+    faults = list(repair.faults())
+    try:
+        record = _RECORD.decode(repair.text)
+    except RecursionError:
+        return [*faults, _too_deep()]
+    except _ERRORS as error:
+        return [*faults, _unread(repair.text, str(error))]
+    if _is_too_deep(repair.text):
+        faults.append(_too_deep())
+    faults += islice(_number_faults(repair.text, record), NUMBER_FAULTS_MAX)
+    faults += _key_faults(record, key_fields)
+    return faults
+
+
+class _Repair:
+    """Finds what is wrong with the characters of a record, and replaces it, so that the rest can be read."""
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+    def faults(self) -> Iterator[Fault]:
+        yield from self._encoding()
+        yield from self._surrogates()
+        yield from self._controls()
+
+    def _encoding(self) -> Iterator[Fault]:
+        try:
+            self.text.decode()
+        except UnicodeDecodeError as error:
+            place = _place(self.text, error.start)
+            byte = self.text[error.start]
+            yield Fault(ErrorCode.INVALID_ENCODING, f"The byte 0x{byte:02x} {place} is not valid UTF-8.")
+            self.text = self.text.decode(errors="replace").encode()
+
+    def _surrogates(self) -> Iterator[Fault]:
+        masked = _masked(self.text)
+        if found := _LONE_SURROGATE.search(masked):
+            escape = found.group().decode()
+            place = _place(self.text, found.start())
+            yield Fault(ErrorCode.INVALID_ENCODING, f"The escape {escape} {place} is half of a surrogate pair.")
+            self.text = _LONE_SURROGATE.sub(rb"\\ufffd", masked).replace(_MASK, b"\\\\")
+
+    def _controls(self) -> Iterator[Fault]:
+        masked = _masked(self.text)
+        found = _CONTROL.search(masked) and _CONTROL_IN_STRING.match(masked.replace(b'\\"', _MASK))
+        at = found.end() - 1 if found else self.text.find(b"\0")
+        if at >= 0:
+            kind = f"The control character U+{self.text[at]:04X}"
+            advice = "leave it out" if not self.text[at] else "escape it, or leave it out"
+            yield Fault(ErrorCode.CONTROL_CHARACTER, f"{kind} {_place(self.text, at)} may not stand there: {advice}.")
+            self.text = self.text.translate(_CONTROLS_TO_BLANKS)
+        if (at := masked.find(rb"\u0000")) >= 0:
+            place = _place(self.text, at)
+            yield Fault(ErrorCode.CONTROL_CHARACTER, f"The escape \\u0000 {place} stands for NUL: leave it out.")
+
+
+def _unread(text: bytes, error: str) -> Fault:
+    try:
+        _ANYTHING.decode(text)
+    except RecursionError:
+        return _too_deep()
+    except _ERRORS:
+        try:
+            return syntax_fault(text, error)
+        except RecursionError:
+            return _too_deep()
+    start = text.lstrip()[:1]
+    kind = {b"[": "an array", b'"': "a string", b"n": "null", b"t": "true", b"f": "false"}.get(start, "a number")
+    return Fault(ErrorCode.NOT_AN_OBJECT, f"Expected a JSON object, got {kind}.")
+
+
+def _number_faults(text: bytes, record: Mapping[str, msgspec.Raw]) -> Iterator[Fault]:
+    if not _number_problem(_outside_strings(text)):
+        return
+    for name, raw in record.items():
+        value = bytes(raw)
+        # The second look, without the strings, is the slow one.
+        if _number_problem(value) and (problem := _number_problem(_outside_strings(value))):
+            field = name.replace("\0", "")[:FIELD_CHARACTERS_MAX]
+            yield Fault(ErrorCode.NUMBER_OUT_OF_RANGE, f"A number {problem}: write it as a string.", field)
+
+
+def _number_problem(outside: bytes) -> str:
+    if len(outside) > DIGITS_MAX:
+        numbers = outside.translate(_NUMBERS)
+        if _has_many_digits(outside, numbers):
+            return f"has more than {DIGITS_MAX:,} digits"
+    exponents = (found[1] for found in _EXPONENT.finditer(outside))
+    if any(len(digits) > 3 or int(digits) > EXPONENT_MAX for digits in exponents):
+        return f"has an exponent beyond {EXPONENT_MAX}"
+    return ""
+
+
+def _has_many_digits(outside: bytes, numbers: bytes) -> bool:
+    at = numbers.find(_MANY_DIGITS)
+    while at >= 0:
+        run = _DIGITS.match(outside, at)
+        assert run is not None  # noqa: S101 it was found by its digits
+        if len(run.group()) - run.group().count(b".") > DIGITS_MAX:
+            return True
+        at = numbers.find(_MANY_DIGITS, run.end())
+    return False
+
+
+def _key_faults(record: Mapping[str, msgspec.Raw], key_fields: tuple[str, ...]) -> Iterator[Fault]:
+    if all(bytes(raw) in _NO_VALUE for raw in record.values()):
+        yield Fault(ErrorCode.EMPTY_RECORD, "The record has no field with a value: expected at least one.")
+    elif key_fields:
+        for name in key_fields:
+            if problem := _key_problem(record, name):
+                yield Fault(ErrorCode.MISSING_KEY, f"The key field is {problem}: expected a value.", name)
+    else:
+        names = key_names(record.get("keys", b"null"))
+        if not names or any(_key_problem(record, name) for name in names):
+            yield MISSING_KEYS
+
+
+def _key_problem(record: Mapping[str, msgspec.Raw], name: str) -> str:
+    if name not in record:
+        return "missing"
+    return {b"null": "null", b'""': "empty"}.get(bytes(record[name]), "")
+
+
+def _is_too_deep(text: bytes) -> bool:
+    """Whether well-formed JSON is nested too deeply."""
+    if text.count(b"{") + text.count(b"[") <= NESTING_MAX:
+        return False
+    brackets = _outside_strings(text).translate(_BRACKETS, _NO_BRACKETS)
+    # Taking the innermost brackets away, which is fast, takes one level away, and leaves few runs to count.
+    for _ in range(_LEVELS_TAKEN_AWAY):
+        brackets = brackets.replace(b"[]", b"")
+    depth = deepest = 0
+    for run in _BRACKET_RUNS.findall(brackets):
+        depth += len(run) if run.startswith(b"[") else -len(run)
+        deepest = max(deepest, depth)
+    return deepest > NESTING_MAX - _LEVELS_TAKEN_AWAY
+
+
+def _too_deep() -> Fault:
+    return Fault(ErrorCode.TOO_DEEP, f"Objects and arrays are nested more than {NESTING_MAX} deep.")
+
+
+def _outside_strings(text: bytes) -> bytes:
+    """What well-formed JSON has outside its strings; each string becomes a blank."""
+    if b'"' not in text:
+        return text
+    return b" ".join(_masked(text).replace(b'\\"', b"").split(b'"')[::2])
+
+
+def _masked(text: bytes) -> bytes:
+    """The text with each `\\\\` masked, so that every backslash left begins another escape."""
+    return text.replace(b"\\\\", _MASK)
+
+
+def _place(text: bytes, at: int) -> str:
+    return f"at character {len(text[:at].decode(errors='replace')) + 1}"

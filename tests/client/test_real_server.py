@@ -1,0 +1,132 @@
+"""The clients and the command line against a real server."""
+
+import asyncio
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ingot_client import (
+    ApiKeyInvalid,
+    AsyncClient,
+    Client,
+    ContentDiffers,
+    ImportNotFound,
+    ImportStateRefused,
+    InvalidRequest,
+    KeyFieldsDiffer,
+    Progress,
+    RecordNotFound,
+    SourceDiffers,
+)
+from tests.calling import Caller
+
+ROWS = [{"id": number, "name": f"name {number}"} for number in range(2_500)]
+
+
+async def client_of(caller: Caller) -> AsyncClient:
+    return AsyncClient(caller.address, caller.key)
+
+
+async def test_five_lines_import_a_list_of_dicts(caller: Caller) -> None:
+    def five_lines() -> tuple[str, int]:
+        with Client(caller.address, caller.key) as ingot:
+            done = ingot.import_records("contacts", [{"id": 1, "name": "Ada"}], key_fields=["id"])
+            return done.state, done.counts.created
+
+    assert await asyncio.to_thread(five_lines) == ("SUCCEEDED", 1)
+
+
+async def test_records_files_and_their_errors(caller: Caller, tmp_path: Path) -> None:
+    async with await client_of(caller) as ingot:
+        done = await ingot.import_records("t", ROWS, key_fields=["id"], labels={"run": "1"})
+        assert (done.state, done.counts.created) == ("SUCCEEDED", len(ROWS))
+
+        file = tmp_path / "rows.csv"
+        file.write_bytes(b"id;name\n1;Ada\n;nobody\n2\n")
+        done = await ingot.import_file("people", file, delimiter=";", key_fields=["id"])
+        assert done.state == "PARTIALLY_SUCCEEDED"
+        assert {group.code: group.count for group in done.error_groups} == {"MISSING_KEY": 1, "CELL_COUNT": 1}
+        errors = [error async for error in ingot.list_errors(done.import_id, page_size=1)]
+        assert [(error.line, error.code) for error in errors] == [(3, "MISSING_KEY"), (4, "CELL_COUNT")]
+        assert [error.line async for error in ingot.list_errors(done.import_id, code="CELL_COUNT")] == [4]
+        exported = io.BytesIO()
+        assert await ingot.export_errors(done.import_id, exported, format="csv") == len(exported.getvalue())
+        assert exported.getvalue().count(b"\n") == 3
+
+        found = [job.import_id async for job in ingot.list_imports(labels={"run": "1"}, states=["SUCCEEDED"])]
+        assert found == ["1"]
+        assert [batch.batch_id async for batch in ingot.list_batches(done.import_id)] == ["main"]
+        assert (await ingot.get_batch(done.import_id, "main")).unit == "BYTES"
+        assert [table.table async for table in ingot.list_tables()] == ["people", "t"]
+        assert (await ingot.get_table("t")).key_fields == ("id",)
+        await ingot.delete(done.import_id)
+        with pytest.raises(ImportNotFound):
+            await ingot.get_import(done.import_id)
+
+
+async def test_records_written_and_read_directly(caller: Caller, tmp_path: Path) -> None:
+    async with await client_of(caller) as ingot:
+        written = await ingot.write_records("t", [{"id": "a", "n": 1}, {"n": 2}], key_fields=["id"])
+        assert (written.counts.created, written.errors[0].index) == (1, 1)
+        assert (await ingot.get_record("t", "a")).value == {"id": "a", "n": 1}
+        await ingot.import_records("t", [{"id": f"b{number:04}"} for number in range(1_200)])
+        assert len([record async for record in ingot.list_records("t", page_size=500)]) == 1_201
+        assert await ingot.export_records("t", tmp_path / "out.ndjson") > 0
+        lines = (tmp_path / "out.ndjson").read_text().splitlines()
+        assert [json.loads(line)["id"] for line in lines[:2]] == ["a", "b0000"]
+        assert os.listdir(tmp_path) == ["out.ndjson"], "no half-written file is left"
+        assert await ingot.delete_records("t", ["a", "none"]) == 1
+        with pytest.raises(RecordNotFound):
+            await ingot.get_record("t", "a")
+
+
+async def test_refusals_have_their_errors(caller: Caller) -> None:
+    async with await client_of(caller) as ingot:
+        await ingot.import_records("t", ROWS[:1], key_fields=["id"])
+        with pytest.raises(KeyFieldsDiffer) as differ:
+            await ingot.create_import("t", key_fields=["name"])
+        assert "id" in differ.value.facts["key_fields"]
+        with pytest.raises(InvalidRequest) as invalid:
+            await ingot.create_import("bad name")
+        assert "spec.table" in invalid.value.violations
+        with pytest.raises(ImportStateRefused):
+            await ingot.cancel("1")
+    async with AsyncClient(caller.address, "wrong") as stranger:
+        with pytest.raises(ApiKeyInvalid):
+            await stranger.get_import("1")
+
+
+async def test_interrupted_import_goes_on(caller: Caller, tmp_path: Path) -> None:
+    file = tmp_path / "rows.ndjson"
+    file.write_bytes(b"".join(b'{"id":%d,"text":"%s"}\n' % (number, b"x" * 200) for number in range(20_000)))
+    async with await client_of(caller) as ingot:
+        begun = asyncio.Event()
+
+        def see(moment: Progress) -> None:
+            if moment.committed:
+                begun.set()
+
+        running = asyncio.create_task(ingot.import_file("t", file, key_fields=["id"], on_progress=see))
+        await begun.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        [job] = [job async for job in ingot.list_imports()]
+
+        if job.state == "RECEIVING":
+            other = tmp_path / "other.ndjson"
+            other.write_bytes(file.read_bytes()[:-1])
+            with pytest.raises((SourceDiffers, ContentDiffers)):
+                await ingot.import_file("t", other, resume=job.import_id)
+        done = await ingot.import_file("t", file, resume=job.import_id)
+        assert (done.state, done.counts.received) == ("SUCCEEDED", 20_000)
+        assert len([record async for record in ingot.list_records("t", page_size=1000)]) == 20_000
+
+
+async def test_cancelled_import_ends_as_cancelled(caller: Caller) -> None:
+    async with await client_of(caller) as ingot:
+        job = await ingot.create_import("t", key_fields=["id"], request_id="x")
+        await ingot.cancel(job.import_id)
+        assert (await ingot.import_records("t", ROWS, key_fields=["id"], request_id="x")).state == "CANCELLED"

@@ -1,12 +1,13 @@
 """Calls a server in tests with the generated stubs, as another service would."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
-import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
+from grpc_health.v1 import health_pb2_grpc
+
 from ingot.v1 import (
     batch_pb2,
     batch_service_pb2,
@@ -85,7 +86,9 @@ class Caller:
         assert last.state in FINAL_STATES
         return last
 
-    async def run(self, rows: Iterable[Any], table: str = "things", key_fields: Sequence[str] = ("id",)) -> import_pb2.Import:
+    async def run(
+        self, rows: Iterable[Any], table: str = "things", key_fields: Sequence[str] = ("id",)
+    ) -> import_pb2.Import:
         """Imports rows and waits for the end."""
         import_id = await self.create(table, key_fields)
         await self.upload([records(rows, import_id=import_id, batch_id="b", finish=True)])
@@ -152,7 +155,8 @@ def reason_of(error: aio.AioRpcError) -> error_details_pb2.ErrorInfo:
 def details_of(error: aio.AioRpcError) -> Sequence[Any]:
     """The details that came with an error."""
     trailing = dict(error.trailing_metadata() or ())
-    return status_pb2.Status.FromString(trailing["grpc-status-details-bin"]).details
+    details: Sequence[Any] = status_pb2.Status.FromString(trailing["grpc-status-details-bin"]).details
+    return details
 
 
 class _WithKey:
@@ -181,13 +185,6 @@ class _StreamUnary(_WithKey, aio.StreamUnaryClientInterceptor):
         return await self._call(continuation, client_call_details, request_iterator)
 
 
-async def each(messages: Iterable[Any]) -> AsyncIterator[Any]:
-    """An asynchronous stream of messages."""
-    for message in messages:
-        yield message
-
-
-def code_of(error: grpc.RpcError) -> grpc.StatusCode:
-    """The status code of an error."""
-    assert isinstance(error, aio.AioRpcError)
-    return error.code()
+def health_stub(channel: aio.Channel) -> Any:
+    """The health service's stub, which is untyped."""
+    return health_pb2_grpc.HealthStub(channel)

@@ -11,13 +11,13 @@ from typing import Any
 
 import asyncpg
 import pytest
+
 from ingot_server.app import App, create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.settings import Settings
 from ingot_server.storage.database import Database
 from ingot_server.storage.embedded import EmbeddedPostgres
 from ingot_server.storage.migrating import migrate
-
 from tests.calling import Caller
 
 TEMPLATE = "ingot_template"

@@ -40,7 +40,9 @@ async def run_shell(script: str, **environment: str) -> str:
 
 async def test_the_grpcurl_commands_work_by_reflection_alone(caller: Caller) -> None:
     skip_without("grpcurl", "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4")
-    output = await run_shell(block_with("grpcurl -plaintext $INGOT list", "bash"), INGOT=caller.address, KEY=caller.key or "")
+    output = await run_shell(
+        block_with("grpcurl -plaintext $INGOT list", "bash"), INGOT=caller.address, KEY=caller.key or ""
+    )
     # Go's JSON puts one or two blanks after a colon, at random, so that nobody relies on it.
     output = re.sub(r'": +', '": ', output)
     assert "ingot.v1.BatchService" in output

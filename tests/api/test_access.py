@@ -1,12 +1,14 @@
 """Nobody in who does not belong."""
 
 from datetime import timedelta
+from typing import Any
 
 import grpc
 import pytest
 from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
+
 from ingot.v1 import import_service_pb2 as pb
 from ingot_server.app import App, ConfigurationError, create_key
 from ingot_server.domain.api_keys import SCOPES, api_key_new, api_key_parse
@@ -14,9 +16,10 @@ from ingot_server.rpc.guard import SCOPES as SCOPE_OF_METHOD
 from ingot_server.settings import Settings
 from ingot_server.storage import accounts
 from ingot_server.storage.database import Database
-
-from tests.calling import Caller, reason_of, records
+from tests.calling import Caller, health_stub, reason_of, records
 from tests.conftest import running_app
+
+Metadata = list[tuple[str, Any]]
 
 
 async def methods(channel: aio.Channel, version: str = "v1") -> list[tuple[str, bool, bool]]:
@@ -47,7 +50,9 @@ async def methods(channel: aio.Channel, version: str = "v1") -> list[tuple[str, 
     return found
 
 
-async def call_raw(channel: aio.Channel, path: str, streams_in: bool, streams_out: bool, metadata: list) -> None:
+async def call_raw(
+    channel: aio.Channel, path: str, streams_in: bool, streams_out: bool, metadata: list[tuple[str, str]]
+) -> None:
     """Calls a method with bytes that are no message of any kind."""
     garbage = b"\xff\xff\xff"
     kind = ("stream" if streams_in else "unary") + "_" + ("stream" if streams_out else "unary")
@@ -66,14 +71,15 @@ async def test_every_method_needs_a_key_before_anything_is_parsed(server: App, c
         ours = [entry for entry in listed if entry[0].startswith("/ingot.v1.")]
         assert {path for path, _, _ in ours} == set(SCOPE_OF_METHOD)
         for path, streams_in, streams_out in ours:
-            for metadata in (
+            refused_metadata: list[Metadata] = [
                 [],
                 [("authorization", "Bearer nonsense")],
                 [("authorization", f"Bearer {revoked}")],
                 [("authorization", f"Basic {caller.key}")],
                 [("x-api-key", f"{caller.key}x")],
                 [("x-api-key", caller.key), ("authorization", f"Bearer {revoked}")],
-            ):
+            ]
+            for metadata in refused_metadata:
                 with pytest.raises(aio.AioRpcError) as refused:
                     await call_raw(channel, path, streams_in, streams_out, metadata)
                 assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED, path
@@ -135,7 +141,7 @@ async def test_plaintext_is_refused_off_loopback(database_url: str) -> None:
 
 async def test_health_needs_no_key(server: App) -> None:
     async with aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+        health = health_stub(channel)
         for service in ("", "ingot.v1.ImportService"):
             answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -160,7 +166,7 @@ async def test_reflection_is_open_on_loopback_only(
                 await call_raw(channel, path, True, True, [])
             assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
         async with Caller(f"127.0.0.1:{app.port}", key.text) as caller:
-            call = caller.channel.stream_stream(path, request_serializer=None, response_deserializer=None)
+            call: Any = caller.channel.stream_stream(path, request_serializer=None, response_deserializer=None)
             question = reflection_pb2.ServerReflectionRequest(list_services="*").SerializeToString()
             answers = [answer async for answer in call(iter([question]), metadata=[("x-api-key", key.text)])]
             assert len(answers) == 1

@@ -8,8 +8,8 @@ import random
 from typing import Any
 
 import pytest
-from ingot.v1 import stage_pb2
 
+from ingot.v1 import stage_pb2
 from tests.calling import Caller, records
 
 
@@ -41,9 +41,7 @@ async def test_counts_and_table_equal_the_model_wherever_chunks_are_cut(caller: 
     chance = random.Random(seed)
     model = Model()
     for number in range(4):
-        rows = [
-            {"id": f"k{chance.randrange(25)}", "v": chance.randrange(3)} for _ in range(chance.choice([1, 10, 60]))
-        ]
+        rows = [{"id": f"k{chance.randrange(25)}", "v": chance.randrange(3)} for _ in range(chance.choice([1, 10, 60]))]
         expected = model.run(number, rows)
         import_id = await caller.create()
         start = 0

@@ -7,7 +7,6 @@ import json
 from ingot.v1 import batch_pb2, import_pb2, record_error_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as pb
 from ingot_server.storage.database import Database
-
 from tests.calling import Caller, records
 from tests.conftest import running_app
 
@@ -76,7 +75,7 @@ async def test_groups_belong_to_their_stage_and_their_batch(caller: Caller) -> N
     assert ended.state == import_pb2.IMPORT_STATE_FAILED
 
 
-async def export(caller: Caller, import_id: str, format: int) -> str:
+async def export(caller: Caller, import_id: str, format: pb.ErrorExportFormat.ValueType) -> str:
     request = pb.ExportImportErrorsRequest(import_id=import_id, format=format)
     return "".join([piece.lines async for piece in caller.imports.ExportImportErrors(request)])
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from ingot.v1 import batch_pb2, import_pb2, record_error_pb2, stage_pb2
 
+from ingot.v1 import batch_pb2, import_pb2, record_error_pb2, stage_pb2
 from tests.calling import Caller
 
 E = record_error_pb2
@@ -115,7 +115,15 @@ async def test_a_json_array_that_ends_too_soon_says_so(caller: Caller) -> None:
 
 @pytest.mark.parametrize(
     ("data", "format"),
-    [(b"", CSV), (b"id,name\n", CSV), (b"", NDJSON), (b"", ARRAY), (b"[]", ARRAY), (b" [ ]\n", ARRAY), (b"\xef\xbb\xbf", CSV)],
+    [
+        (b"", CSV),
+        (b"id,name\n", CSV),
+        (b"", NDJSON),
+        (b"", ARRAY),
+        (b"[]", ARRAY),
+        (b" [ ]\n", ARRAY),
+        (b"\xef\xbb\xbf", CSV),
+    ],
 )
 async def test_a_file_without_a_record_is_a_failure_with_a_reason(
     caller: Caller, data: bytes, format: batch_pb2.DataFormat

@@ -1,12 +1,14 @@
 """The life of an import, without its data."""
 
+from typing import Any
+
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from ingot.v1 import import_pb2 as ip
 from ingot.v1 import import_service_pb2 as pb
 from ingot.v1 import stage_pb2, table_service_pb2
-
 from tests.calling import Caller, reason_of, records
 
 
@@ -49,7 +51,7 @@ async def test_a_request_id_cannot_be_used_for_a_different_import(caller: Caller
         ({"request_id": "x" * 129}, "request_id"),
     ],
 )
-async def test_a_wrong_spec_is_refused_and_the_field_named(caller: Caller, spec: dict, field: str) -> None:
+async def test_a_wrong_spec_is_refused_and_the_field_named(caller: Caller, spec: dict[str, Any], field: str) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await caller.create(**spec)
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
@@ -85,7 +87,7 @@ async def test_imports_are_filtered_by_table_state_time_and_label(caller: Caller
     second = await caller.create("b", labels={"run": "2", "env": "test"})
     await caller.imports.CancelImport(pb.CancelImportRequest(import_id=second))
 
-    async def found(**filters: object) -> list[str]:
+    async def found(**filters: Any) -> list[str]:
         answer = await caller.imports.ListImports(pb.ListImportsRequest(**filters))
         return [one.import_id for one in answer.imports]
 

@@ -2,17 +2,19 @@
 
 import asyncio
 import json
+from typing import Any
 
 import grpc
 import pytest
+
 from ingot.v1 import batch_pb2, import_pb2, record_error_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as isv
 from ingot_server.storage.database import Database
-
 from tests.calling import Caller, Upload, reason_of, records
 from tests.conftest import running_app
 
 NDJSON = batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_NDJSON)
+KLINGON = batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_NDJSON, encoding="klingon")
 
 
 @pytest.mark.parametrize("number", [1, 2, 4_999, 5_000, 5_001, 12_345])
@@ -141,15 +143,13 @@ async def test_the_same_batch_on_two_servers_at_once_is_counted_once(caller: Cal
             import_id = await caller.create(f"t{number}")
             rows = [{"id": row} for row in range(50)]
 
-            def messages(import_id: str = import_id, rows: list = rows) -> list[Upload]:
+            def messages(import_id: str = import_id, rows: list[Any] = rows) -> list[Upload]:
                 return [
                     records(rows[:25], import_id=import_id, batch_id="b"),
                     records(rows[25:], offset=25, finish=50),
                 ]
 
-            answers = await asyncio.gather(
-                caller.upload(messages()), second.upload(messages()), return_exceptions=True
-            )
+            answers = await asyncio.gather(caller.upload(messages()), second.upload(messages()), return_exceptions=True)
             for answer in answers:
                 if isinstance(answer, grpc.aio.AioRpcError):
                     assert answer.code() in (grpc.StatusCode.ABORTED, grpc.StatusCode.FAILED_PRECONDITION)
@@ -159,7 +159,9 @@ async def test_the_same_batch_on_two_servers_at_once_is_counted_once(caller: Cal
 
 
 async def test_a_file_goes_on_at_a_byte_on_another_server(caller: Caller, database_url: str) -> None:
-    data = b"".join(json.dumps({"id": row, "text": "å" * 30}, ensure_ascii=False).encode() + b"\n" for row in range(500))
+    data = b"".join(
+        json.dumps({"id": row, "text": "å" * 30}, ensure_ascii=False).encode() + b"\n" for row in range(500)
+    )
     import_id = await caller.create()
     await caller.upload([Upload(import_id=import_id, batch_id="b", format=NDJSON, data=data[:10_001])])
     committed = (await caller.batch(import_id)).committed_offset
@@ -181,7 +183,14 @@ async def test_several_batches_run_in_parallel(caller: Caller) -> None:
     await asyncio.gather(
         *(
             caller.upload(
-                [records([{"id": f"{part}-{row}"} for row in range(200)], import_id=import_id, batch_id=f"b{part}", finish=True)]
+                [
+                    records(
+                        [{"id": f"{part}-{row}"} for row in range(200)],
+                        import_id=import_id,
+                        batch_id=f"b{part}",
+                        finish=True,
+                    )
+                ]
             )
             for part in range(5)
         )
@@ -198,7 +207,10 @@ async def test_several_batches_run_in_parallel(caller: Caller) -> None:
         (Upload(import_id="1", batch_id="no blanks"), "batch_id"),
         (Upload(import_id="1", batch_id="b", data=b"{}"), "format"),
         (Upload(import_id="1", batch_id="b", format=batch_pb2.DataFormat(), data=b"{}"), "format.type"),
-        (Upload(import_id="1", batch_id="b", format=batch_pb2.DataFormat(type=1, encoding="klingon")), "format.encoding"),
+        (
+            Upload(import_id="1", batch_id="b", format=KLINGON),
+            "format.encoding",
+        ),
         (Upload(import_id="1", batch_id="b", expected_total=-1), "expected_total"),
         (records([{}], import_id="1", batch_id="b", offset=-1), "offset"),
         (records([{}], import_id="1", batch_id="b", format=NDJSON, data=b"{}"), "data"),
@@ -264,7 +276,7 @@ async def test_run_import_without_finish_leaves_the_import_open(caller: Caller) 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await call
     assert reason_of(refused.value).reason == "BATCH_UNFINISHED"
-    import_id = dict(await call.initial_metadata())["ingot-import-id"]
+    import_id = str(dict(await call.initial_metadata())["ingot-import-id"])
     assert (await caller.get(import_id)).state == import_pb2.IMPORT_STATE_RECEIVING
     await caller.upload([Upload(import_id=import_id, batch_id="main", finish=batch_pb2.Finish(total=1))])
     assert (await caller.finish(import_id)).counts.created == 1

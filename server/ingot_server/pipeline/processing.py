@@ -5,9 +5,9 @@ takes effect once: its last two statements find their rows only if the chunk is 
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from ingot_server.domain.progress import Counts
 from ingot_server.domain.records import ErrorCode, ErrorStage, Fault, Reject, reject
 from ingot_server.pipeline.keys import read_keys
 from ingot_server.pipeline.packing import Origins, unpack_texts
@@ -20,6 +20,10 @@ from ingot_server.storage.records import KeyedRecord
 
 class LeaseLost(Exception):
     """Another worker has the batch now, or the import was cancelled: nothing was written."""
+
+
+class _AlreadyDone(Exception):
+    """The chunk is done: our own commit had taken effect when its answer was lost, or another worker was faster."""
 
 
 @dataclass(slots=True)
@@ -55,16 +59,17 @@ class WriteLimits:
     """How long a statement may run: as long as it does, a process that hangs in it keeps the rows locked."""
 
 
-async def write(database: Database, lease: Lease, prepared: PreparedChunk, limits: WriteLimits) -> Counts:
-    """Writes a prepared chunk and counts it as done; what became of its records.
+async def write(database: Database, lease: Lease, prepared: PreparedChunk, limits: WriteLimits) -> None:
+    """Writes a prepared chunk and counts it as done, unless it is done already.
 
     Raises LeaseLost, and DatabaseUnavailable if it could not be done in several tries.
     """
-    try:
-        return await database.retrying(lambda: _write_once(database, lease, prepared, limits))
-    except DataRefused:
-        await _reject_refused(database, lease, prepared)
-        return await database.retrying(lambda: _write_once(database, lease, prepared, limits))
+    with suppress(_AlreadyDone):
+        try:
+            await database.retrying(lambda: _write_once(database, lease, prepared, limits))
+        except DataRefused:
+            await _reject_refused(database, lease, prepared)
+            await database.retrying(lambda: _write_once(database, lease, prepared, limits))
 
 
 async def adopt_keys(database: Database, lease: Lease, key_fields: tuple[str, ...]) -> Lease:
@@ -74,7 +79,7 @@ async def adopt_keys(database: Database, lease: Lease, key_fields: tuple[str, ..
     return replace(lease, key_fields=adopted)
 
 
-async def _write_once(database: Database, lease: Lease, prepared: PreparedChunk, limits: WriteLimits) -> Counts:
+async def _write_once(database: Database, lease: Lease, prepared: PreparedChunk, limits: WriteLimits) -> None:
     rejects = prepared.rejects
     async with database.transaction(statement_timeout_seconds=limits.statement_seconds) as connection:
         applied = await records.record_apply(connection, lease.table_id, lease.import_id, prepared.records)
@@ -83,10 +88,9 @@ async def _write_once(database: Database, lease: Lease, prepared: PreparedChunk,
         await errors.error_add(connection, lease.import_id, lease.batch_seq, ErrorStage.PROCESSING, rejects, storable)
         # The batch's row comes last: it is shared with the stream that is still uploading.
         if not await chunks.chunk_settle(connection, lease.batch_seq, prepared.chunk_index):
-            raise LeaseLost
+            raise _AlreadyDone
         if not await batches.batch_settle_chunk(connection, lease, outcome, storable):
             raise LeaseLost
-    return outcome
 
 
 async def _reject_refused(database: Database, lease: Lease, prepared: PreparedChunk) -> None:

@@ -47,10 +47,10 @@ format: .venv/.dev ## format the code and the protos
 	@if command -v npx >/dev/null; then cd protos && $(BUF) format --write; fi
 
 .PHONY: stubs
-stubs: .venv-stubs/.installed ## generate the Python stubs from the protos
+stubs: .venv-stubs/.installed ## generate the Python stubs, and what reflection tells, from the protos
 	PATH="$(CURDIR)/.venv-stubs/bin:$$PATH" python -m grpc_tools.protoc -Iprotos \
 		--python_out=protos --grpc_python_out=protos --mypy_out=quiet:protos --mypy_grpc_out=quiet,only_async:protos \
-		$(PROTOS)
+		--descriptor_set_out=protos/ingot/v1/documented.binpb --include_source_info $(PROTOS)
 
 .PHONY: check-stubs
 check-stubs: stubs

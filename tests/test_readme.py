@@ -47,7 +47,8 @@ async def test_the_grpcurl_commands_work_by_reflection_alone(caller: Caller) -> 
     output = re.sub(r'": +', '": ', output)
     assert "ingot.v1.BatchService" in output
     assert "rpc WatchImport" in output
-    assert '"committed_offset": "3"' in output
+    assert "// Streams an import as it changes." in output
+    assert '"committedOffset": "3"' in output
     assert '"state": "IMPORT_STATE_PARTIALLY_SUCCEEDED"' in output
     assert '"code": "RECORD_ERROR_CODE_MISSING_KEY"' in output
     assert '"name": "Grace"' in output

@@ -17,6 +17,8 @@ KEY_BYTES_MAX = 1_024
 ROW_LINES_MAX = 1_000
 NESTING_MAX = 100
 JSON_BLANKS = " \t\r\n"
+BLANKS = JSON_BLANKS + "\v\f"
+"""What a blank line may consist of."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,9 @@ def pieces(data: bytes, format: Format) -> Iterator[Piece]:
 def decoded(data: bytes, encoding: str) -> str:
     """The text; every byte that means nothing is a lone surrogate."""
     name = codecs.lookup(encoding).name
-    if name in ("utf-16", "utf-32") and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        # Also for UTF-32, whose little-endian mark begins as the one of UTF-16.
-        name += "-be" if data.startswith(b"\0") else "-le"
+    if name in ("utf-16", "utf-32"):
+        # By the mark, else by where the zeros are.
+        name += "-be" if data.startswith((codecs.BOM_UTF16_BE, b"\0")) else "-le"
     return data.decode(name, "ingot_model")
 
 
@@ -305,7 +307,9 @@ def _row(text: str, start: int, format: Format) -> Row | None:
 
 
 def _row_piece(row: Row, line: int, columns: Sequence[str]) -> Piece:
-    if not row.text.strip(" \t"):
+    # Where a blank is the delimiter, a row may look like a blank line.
+    is_whole = len(row.cells) == len(columns) > 1
+    if not row.text.strip(BLANKS) and not is_whole:
         return Piece(line, codes=frozenset({"EMPTY_LINE"}))
     codes = set()
     if "\0" in row.text:
@@ -327,7 +331,7 @@ def read_record(text: str, key_fields: Sequence[str]) -> tuple[dict[str, Any], s
     """A record, and the codes of what is wrong with it."""
     if _size(text) > RECORD_BYTES_MAX:
         return {}, {"RECORD_TOO_LARGE"}
-    if not text.strip(JSON_BLANKS):
+    if not text.strip(BLANKS):
         return {}, {"EMPTY_LINE"}
     codes: set[str] = set()
     mended = "".join(_mended(text, codes))

@@ -1,16 +1,17 @@
-"""Serves reflection, v1 and v1alpha, so that grpcurl needs no proto files.
+"""Serves reflection, v1 and v1alpha, with the comments of the protos, so that grpcurl needs no files and no manual."""
 
-grpcio-reflection knows only v1alpha (grpc/grpc#38576). The messages of v1 have the same shape, so its servicer is
-registered under both names.
-"""
-
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from importlib import resources
+from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pool
+from google.protobuf import descriptor_pool, text_format
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc import aio
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest as Request
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionResponse as Answer
 
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 V1 = "grpc.reflection.v1.ServerReflection"
@@ -18,13 +19,37 @@ V1 = "grpc.reflection.v1.ServerReflection"
 
 def add_reflection(server: aio.Server, service_names: Sequence[str]) -> None:
     """Describes the services, and reflection itself."""
-    servicer = ReflectionServicer([*service_names, V1, V1ALPHA], descriptor_pool.Default())
+    pool = descriptor_pool.Default()
+    _describe_v1(pool)
+    servicer: Any = ReflectionServicer([*service_names, V1, V1ALPHA], pool)
+    documented = _documented_files()
+
+    async def describe(requests: AsyncIterator[Request], context: Any) -> AsyncIterator[Answer]:
+        async for answer in servicer.ServerReflectionInfo(requests, context):
+            texts = answer.file_descriptor_response.file_descriptor_proto
+            for number, text in enumerate(texts):
+                texts[number] = documented.get(FileDescriptorProto.FromString(text).name, text)
+            yield answer
+
     handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+        describe, request_deserializer=Request.FromString, response_serializer=Answer.SerializeToString
     )
     for name in (V1, V1ALPHA):
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler}),)
         )
+
+
+def _documented_files() -> dict[str, bytes]:
+    """The descriptions that protoc made, by file: Python's own have lost the comments and the JSON names."""
+    text = resources.files("ingot.v1").joinpath("documented.binpb").read_bytes()
+    return {file.name: file.SerializeToString() for file in FileDescriptorSet.FromString(text).file}
+
+
+def _describe_v1(pool: descriptor_pool.DescriptorPool) -> None:
+    """Adds the description of v1, which grpcio-reflection lacks (grpc/grpc#38576): it is v1alpha under another name."""
+    file = FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(file)
+    # As text, because the package stands in the names of all types.
+    renamed = text_format.MessageToString(file).replace("v1alpha", "v1")
+    pool.Add(text_format.Parse(renamed, FileDescriptorProto()))

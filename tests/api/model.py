@@ -1,7 +1,7 @@
 """What Ingot should do, in plain Python: slow, with the whole file in memory, and written from the manual alone.
 
-Nothing here comes from the server: the tests compare the two. Bytes that mean nothing in the file's encoding are held as
-lone surrogates, which no valid text contains.
+Nothing here comes from the server: the tests compare the two. Bytes that mean nothing in the file's encoding are held
+as lone surrogates, which no valid text contains.
 """
 
 import codecs
@@ -41,7 +41,8 @@ class Piece:
     codes: frozenset[str] = frozenset()
 
 
-class Rejected(NamedTuple):
+@dataclass(frozen=True)
+class Rejected:
     """A record that is not imported."""
 
     index: int
@@ -258,7 +259,11 @@ def csv_pieces(text: str, format: Format) -> Iterator[Piece]:
         row = _row(text, at, format)
         # What cannot be read costs the line on which it begins.
         end = (text.find("\n", at) + 1 or len(text)) if row is None else row.end
-        yield Piece(line, codes=frozenset({"SYNTAX_ERROR"})) if row is None else _row_piece(row, line, columns)
+        if row is None:
+            is_large = _size(text[at:end].rstrip("\r\n")) > RECORD_BYTES_MAX
+            yield Piece(line, codes=frozenset({"RECORD_TOO_LARGE" if is_large else "SYNTAX_ERROR"}))
+        else:
+            yield _row_piece(row, line, columns)
         line += text.count("\n", at, end)
         at = end
 
@@ -307,9 +312,8 @@ def _row(text: str, start: int, format: Format) -> Row | None:
 
 
 def _row_piece(row: Row, line: int, columns: Sequence[str]) -> Piece:
-    # Where a blank is the delimiter, a row may look like a blank line.
-    is_whole = len(row.cells) == len(columns) > 1
-    if not row.text.strip(BLANKS) and not is_whole:
+    # Where the delimiter is a blank, a row of empty cells looks like a blank line.
+    if not row.text.strip(BLANKS) and (len(row.cells) == 1 or len(row.cells) < len(columns)):
         return Piece(line, codes=frozenset({"EMPTY_LINE"}))
     codes = set()
     if "\0" in row.text:

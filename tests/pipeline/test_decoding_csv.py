@@ -191,7 +191,7 @@ def test_what_the_csv_module_writes_is_read_as_it_was(
     "line", [b'"x\n', b'x"\n', b'x",",\n', b'"""\n', b'"",x""\n', b'"\n""\n', b"1,2\n1\n", b"\0,1\n", b"\n"]
 )
 def test_no_file_takes_more_time_than_its_size_allows(line: bytes) -> None:
-    data = b"a,b\n" + line * (256 * 1024 // len(line))
+    data = b"a,b\n" + line * (128 * 1024 // len(line))
     start = time.perf_counter()
     read(CSV, data)
-    assert time.perf_counter() - start < 10
+    assert time.perf_counter() - start < 5

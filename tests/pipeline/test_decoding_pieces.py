@@ -82,20 +82,20 @@ SWAPS = st.sets(st.integers(0, 12))
 
 
 @given(data=files(FileType.NDJSON, b'{"a":1}\n'), cuts=CUTS, swaps=SWAPS)
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_ndjson_is_the_same_however_it_is_cut(data: bytes, cuts: list[int], swaps: set[int]) -> None:
     assert in_pieces(NDJSON, data, cuts, swaps) == in_one_feed(NDJSON, data)
 
 
 @given(data=files(FileType.CSV, b"a,b\n"), cuts=CUTS, swaps=SWAPS)
 @example(data=b'a,b\n"x\ny\n",1\n2,3\n', cuts=[5, 7, 9], swaps={1})
-@settings(max_examples=3_000, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 def test_csv_is_the_same_however_it_is_cut(data: bytes, cuts: list[int], swaps: set[int]) -> None:
     assert in_pieces(CSV, data, cuts, swaps) == in_one_feed(CSV, data)
 
 
 @given(data=files(FileType.JSON_ARRAY, b"["), cuts=CUTS, swaps=SWAPS)
-@settings(max_examples=3_000, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 def test_an_array_is_the_same_however_it_is_cut(data: bytes, cuts: list[int], swaps: set[int]) -> None:
     assert in_pieces(ARRAY, data, cuts, swaps) == in_one_feed(ARRAY, data)
 
@@ -107,7 +107,7 @@ def test_an_array_is_the_same_however_it_is_cut(data: bytes, cuts: list[int], sw
     cuts=CUTS,
     swaps=SWAPS,
 )
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=700, deadline=None)
 def test_other_encodings_are_the_same_however_they_are_cut(
     type: tuple[FileType, bytes], encoding: str, data: st.DataObject, cuts: list[int], swaps: set[int]
 ) -> None:
@@ -121,7 +121,7 @@ def test_other_encodings_are_the_same_however_they_are_cut(
 
 
 @given(format=st.sampled_from([NDJSON, CSV, ARRAY]), data=st.binary(max_size=200), cuts=CUTS, swaps=SWAPS)
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_random_bytes_are_the_same_however_they_are_cut(
     format: DataFormat, data: bytes, cuts: list[int], swaps: set[int]
 ) -> None:

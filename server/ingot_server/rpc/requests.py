@@ -18,11 +18,10 @@ from ingot.v1 import batch_pb2, import_pb2, import_service_pb2, record_error_pb2
 from ingot_server.domain.errors import InvalidRequest
 from ingot_server.domain.formats import DataFormat, FileType
 from ingot_server.domain.imports import ImportSpec, ImportState
-from ingot_server.domain.records import ErrorCode, ErrorStage
+from ingot_server.domain.records import KEY_FIELDS_MAX, ErrorCode, ErrorStage
 from ingot_server.storage.errors import FIRST_POSITION, ErrorFilter, ErrorPosition
 from ingot_server.storage.imports import ImportFilter
 
-KEY_FIELDS_MAX = 8
 LABELS_MAX = 16
 LABEL_CHARACTERS_MAX = 63
 REQUEST_ID_CHARACTERS_MAX = 128

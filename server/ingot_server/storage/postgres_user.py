@@ -5,24 +5,24 @@ anywhere else they run as Ingot does.
 """
 
 import asyncio
-import ctypes
 import os
 import pwd
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from ingot_server.storage.postgres_launcher import LAUNCH_FAILED
 
 CANDIDATES = ("ingot", "postgres", "nobody")
 # Nothing else of our environment reaches the programs: PGPORT and its like would change what they do, and anyone who
 # is the same user may read the rest.
 ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH")
 
-_PR_SET_PDEATHSIG = 1
+LAUNCHER = Path(__file__).with_name("postgres_launcher.py")
 
 
 class EmbeddedPostgresError(Exception):
@@ -69,10 +69,11 @@ class PostgresUser:
 
     async def spawn(self, program: Path | str, *arguments: Path | str, stdout: int | IO[bytes]) -> Process:
         """Starts a program as this user, in its own session; on Linux it gets SIGINT when we die, however we die."""
-        credentials: dict[str, object] = {}
-        if self.switched:
-            credentials = {"user": self.uid, "group": self.gid, "extra_groups": []}
+        become = (self.uid, self.gid) if self.switched else (-1, -1)
         return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-I", "-S", LAUNCHER),
+            *map(str, (*become, os.getpid())),
             program,
             *arguments,
             stdin=DEVNULL,
@@ -83,13 +84,10 @@ class PostgresUser:
             env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | {"LC_ALL": "C"},
             start_new_session=True,
             umask=0o077,
-            # Runs after the change of user, which would undo it.
-            preexec_fn=_interrupted_with_us(),
-            **credentials,  # type: ignore[arg-type]
         )
 
     async def run(self, program: Path | str, *arguments: Path | str) -> tuple[int, str]:
-        """Runs a program to its end: the exit status, and what it printed."""
+        """Runs a program to its end: the exit status, and what it printed. Raises OSError if it cannot be started."""
         process = await self.spawn(program, *arguments, stdout=PIPE)
         try:
             output, _ = await process.communicate()
@@ -98,7 +96,11 @@ class PostgresUser:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
-        return await process.wait(), output.decode(errors="replace").strip()
+        status, text = await process.wait(), output.decode(errors="replace").strip()
+        if status == LAUNCH_FAILED:
+            number, _, reason = text.partition(" ")
+            raise OSError(int(number), reason)
+        return status, text
 
     async def blocked_at(self, folder: Path) -> Path | None:
         """The first folder on the way to this one, or itself, that the user cannot enter; None if the way is free."""
@@ -114,22 +116,6 @@ class PostgresUser:
                 "Start Ingot as an ordinary user."
             ) from error
         return Path(output) if status else None
-
-
-def _interrupted_with_us() -> Callable[[], None] | None:
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    ours = os.getpid()
-
-    # The kernel watches the thread that forked: asyncio forks in the thread of the event loop, which lives as long as
-    # anyone needs PostgreSQL. In a pool's thread this would end PostgreSQL at some quiet moment.
-    def interrupted_with_us() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
-        if os.getppid() != ours:
-            os._exit(1)
-
-    return interrupted_with_us
 
 
 def _name(uid: int) -> str:

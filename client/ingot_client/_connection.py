@@ -84,6 +84,11 @@ class Connection:
     def tables(self) -> TableServiceStub:
         return TableServiceStub(self.channel)
 
+    @property
+    def _stranger_speaks_plain(self) -> bool:
+        """Whether a closed connection may be the answer of a TLS server, because nothing else has ever come."""
+        return not self.answered and not self.settings.tls
+
     def patience(self) -> Patience:
         """How long to try a call that nothing depends on yet."""
         return Patience(ACQUAINTANCE_SECONDS if self.answered else STRANGER_SECONDS)
@@ -94,7 +99,7 @@ class Connection:
         self._refuse_if_closed()
         while True:
             try:
-                with errors_translated(self.address):
+                with errors_translated(self.address, self._stranger_speaks_plain):
                     answer = await method(request, metadata=self.metadata, timeout=self._timeout_seconds)
             except Transient as error:
                 self.answered |= not isinstance(error, Unreachable)
@@ -109,7 +114,7 @@ class Connection:
         self._refuse_if_closed()
         call = method(request, metadata=self.metadata)
         try:
-            with errors_translated(self.address):
+            with errors_translated(self.address, self._stranger_speaks_plain):
                 async for answer in call:
                     self.answered = True
                     yield answer

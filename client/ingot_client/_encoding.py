@@ -25,6 +25,8 @@ def _for_json(value: object) -> object:
 
 
 # Numbers keep all their digits, Decimals too: the server stores the text.
+SCALARS: Final = frozenset({str, int, float, bool, type(None), bytes})
+
 _encoder: Final = msgspec.json.Encoder(decimal_format="number", enc_hook=_for_json)
 
 
@@ -33,7 +35,7 @@ def encode_record(record: Any, index: int) -> bytes:
 
     Takes mappings and whatever else msgspec writes as an object: dataclasses, attrs classes, its own structs. Dates,
     times and UUIDs become text, Decimals numbers, and bytes within a record base64. NaN and infinity have no form in
-    JSON and are refused, with RecordUnencodable.
+    JSON, and sets no order: they are refused, with RecordUnencodable.
     """
     # Most records are dicts; each check before them would cost a tenth of the whole.
     plain = type(record) is dict
@@ -48,7 +50,31 @@ def encode_record(record: Any, index: int) -> bytes:
     # msgspec writes NaN as null, and Decimal("NaN") as NaN: only then need the values be looked at one by one.
     if (b"null" in text or b"NaN" in text or b"Infinity" in text) and (where := _not_finite(record, "")) is not None:
         raise RecordUnencodable(index, f"{where.lstrip('.') or 'a value'} is NaN or infinite")
+    # msgspec writes a set as a list, in another order each time.
+    if b"[" in text and (where := _set_within(record, "")) is not None:
+        raise RecordUnencodable(index, f"{where.lstrip('.')} is a set, which has no order: make it a list")
     return text
+
+
+def _set_within(value: object, path: str) -> str | None:
+    """The path of the first set in `value`."""
+    if isinstance(value, set | frozenset):
+        return path
+    if isinstance(value, Mapping):
+        inner = [(f".{key}", found) for key, found in value.items() if type(found) not in SCALARS]
+    elif isinstance(value, list | tuple):
+        # Most lists hold scalars only, and many of them.
+        few = not SCALARS.issuperset(map(type, value))
+        inner = [(f"[{at}]", found) for at, found in enumerate(value) if type(found) not in SCALARS] if few else []
+    else:
+        inner = [(f".{name}", getattr(value, name, None)) for name in _field_names(type(value))]
+    return next((where for step, found in inner if (where := _set_within(found, path + step)) is not None), None)
+
+
+def _field_names(kind: Any) -> list[str]:
+    """The fields of a dataclass, an attrs class or a struct of msgspec; none of anything else."""
+    names = [*getattr(kind, "__dataclass_fields__", ()), *getattr(kind, "__struct_fields__", ())]
+    return names + [attribute.name for attribute in getattr(kind, "__attrs_attrs__", ())]
 
 
 def _not_finite(value: object, path: str) -> str | None:

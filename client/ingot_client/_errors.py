@@ -2,7 +2,7 @@
 
     IngotError
     ├── SettingsInvalid         address, API key or certificates are missing or wrong
-    ├── RecordUnencodable       a record cannot be written as JSON; also a ValueError
+    ├── RecordUnencodable       a record cannot be written as JSON; also a ValueError and a TypeError
     ├── SourceDiffers           the data is not what the upload began with
     ├── UploadInterrupted       the upload stopped, and can go on where it stopped
     └── CallFailed              the server's answer: `code`, `reason`, `facts`
@@ -48,7 +48,7 @@ class SettingsInvalid(IngotError):
     """The client's settings are wrong."""
 
 
-class RecordUnencodable(IngotError, ValueError):
+class RecordUnencodable(IngotError, ValueError, TypeError):
     """A record cannot be written as JSON. `index` counts the records from 0."""
 
     def __init__(self, index: int, why: str) -> None:
@@ -65,7 +65,7 @@ class UploadInterrupted(IngotError):
 
     def __init__(self, why: str, *, import_id: str, batch_id: str, committed_offset: int, unit: str) -> None:
         super().__init__(
-            f"the upload stopped: {why}. The first {committed_offset:,} {unit.lower()} are kept: "
+            f"the upload stopped: {why.rstrip('.')}. The first {committed_offset:,} {unit.lower()} are kept: "
             f"go on by importing the same data with resume={import_id!r}"
         )
         self.why = why

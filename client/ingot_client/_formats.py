@@ -23,6 +23,10 @@ SUFFIXES: Final = {
 }
 
 
+class TypeUnknown(ValueError):
+    """Nothing tells the type of the data."""
+
+
 def data_format(
     name: object,
     *,
@@ -41,7 +45,7 @@ def data_format(
     chosen = type or by_suffix
     if chosen not in TYPES:
         said = repr(type) if type else f"the suffix {suffix!r}" if suffix else "a source without a suffix"
-        raise ValueError(f"{said} does not tell the type of the data: choose ndjson, csv or json")
+        raise TypeUnknown(f"{said} does not tell the type of the data: choose ndjson, csv or json")
     columns = list(columns)
     csv: CsvOptions | None = None
     if chosen == "csv":

@@ -7,17 +7,27 @@ The upload is the batch `main`. An import that was interrupted goes on by the sa
 import os
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import IO, Any, Final
 
 from ingot.v1.batch_pb2 import DataFormat
 from ingot_client import _user_code
 from ingot_client._batches import BatchCalls
-from ingot_client._errors import ImportStateRefused, IngotError, SourceDiffers
+from ingot_client._errors import (
+    BatchNotFound,
+    ImportStateRefused,
+    IngotError,
+    InvalidRequest,
+    ScopeMissing,
+    SourceDiffers,
+)
 from ingot_client._formats import data_format
 from ingot_client._imports import ImportCalls
+from ingot_client._likeness import difference
 from ingot_client._sources import Source, file_source, record_source
 from ingot_client._uploading import OnProgress
 from ingot_client._views import Import, Progress
+from ingot_client._watching import follow
 
 BATCH_ID: Final = "main"
 
@@ -46,7 +56,8 @@ class WholeImports(ImportCalls, BatchCalls):
         Faulty records do not stop an import: see `counts`, `error_groups` and `list_errors`. Lost connections and
         restarted servers do not either. If it stops nevertheless, UploadInterrupted says so, and the call with
         `resume=import_id` goes on; the records must then be the same from the beginning. `request_id` does so too: the
-        same call with the same id is the same import, whether it was interrupted or has ended.
+        same call with the same id is the same import, whether it was interrupted or has ended. If it has ended nothing
+        is sent, and `already_ended` of what is returned says so; SourceDiffers if it surely was other data.
 
         If the source raises, nothing is finished: the import is cancelled (unless it has a `request_id`, or was
         resumed) and the exception raised again.
@@ -104,18 +115,24 @@ class WholeImports(ImportCalls, BatchCalls):
     ) -> Import:
         try:
             job = await (self._import_begun(resume, table) if resume else self.create_import(table, **create))
+            already_ended = job.state != "RECEIVING"
+            if already_ended:
+                await self._check_likeness(job, source, create["request_id"] if not resume else None)
             # An interrupt may come at any time from now on; whoever gets it has to know the id.
             await _tell(on_progress, job, source)
-            if job.state == "RECEIVING":
+            if not already_ended:
                 job = await self._fill(job, source, form, on_progress, ours=not resume and not create["request_id"])
         finally:
             await source.close()
-        if not wait:
-            return job
-        async with aclosing(self.watch(job.import_id)) as states:
-            async for job in states:
-                await _tell(on_progress, job, source)
-        return job
+        if wait:
+
+            async def tell(trouble: str) -> None:
+                await _tell(on_progress, job, source, trouble)
+
+            async with aclosing(follow(self._connection, job.import_id, self._retry_timeout, tell)) as states:
+                async for job in states:
+                    await _tell(on_progress, job, source)
+        return replace(job, already_ended=already_ended)
 
     async def _fill(
         self, job: Import, source: Source, form: DataFormat | None, on_progress: OnProgress | None, *, ours: bool
@@ -131,6 +148,36 @@ class WholeImports(ImportCalls, BatchCalls):
                 with suppress(IngotError):
                     await self.cancel(job.import_id)
             raise
+        except InvalidRequest:
+            # An encoding that the server does not know, say: nobody would ever go on with this import.
+            if ours:
+                with suppress(IngotError):
+                    if not await self._committed(job):
+                        await self.cancel(job.import_id)
+            raise
+
+    async def _committed(self, job: Import) -> int:
+        try:
+            return (await self.get_batch(job.import_id, BATCH_ID)).committed_offset
+        except BatchNotFound:
+            return 0
+
+    async def _check_likeness(self, job: Import, source: Source, request_id: str | None) -> None:
+        """Refuses other data for an import that takes none any more, and would seem to have taken it."""
+        try:
+            batch = await self.get_batch(job.import_id, BATCH_ID)
+        except (BatchNotFound, ScopeMissing):
+            return
+        if (why := difference(batch, source)) is None:
+            return
+        if request_id:
+            raise SourceDiffers(
+                f"the request id {request_id!r} was used for other data, in import {job.import_id}: {why}. "
+                "Choose another"
+            )
+        raise SourceDiffers(
+            f"import {job.import_id} was used for other data: {why}. Choose another, or begin a new one"
+        )
 
     async def _import_begun(self, import_id: str, table: str) -> Import:
         job = await self.get_import(import_id)
@@ -139,7 +186,7 @@ class WholeImports(ImportCalls, BatchCalls):
         return job
 
 
-async def _tell(on_progress: OnProgress | None, job: Import, source: Source) -> None:
+async def _tell(on_progress: OnProgress | None, job: Import, source: Source, trouble: str = "") -> None:
     if on_progress is not None:
-        moment = Progress(job.import_id, job.state, source.unit, source.end, source.total, job.counts)
+        moment = Progress(job.import_id, job.state, source.unit, source.end, source.total, job.counts, trouble)
         await _user_code.run(lambda: on_progress(moment))

@@ -11,12 +11,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ingot.v1 import import_service_pb2 as pb
 from ingot.v1.import_pb2 import ImportSpec, ImportState
 from ingot.v1.record_error_pb2 import ErrorStage, RecordErrorCode
+from ingot_client import _user_code
 from ingot_client._connection import Connection
 from ingot_client._errors import ImportNotFound, Transient
 from ingot_client._exporting import Target, export
 from ingot_client._paging import Pages
 from ingot_client._patience import Patience
 from ingot_client._views import Import, RecordError
+from ingot_client._watching import OnTrouble, follow
 
 EXPORT_FORMATS = {
     "ndjson": pb.ErrorExportFormat.ERROR_EXPORT_FORMAT_NDJSON,
@@ -83,29 +85,27 @@ class ImportCalls:
 
         return Pages(fetch)
 
-    async def watch(self, import_id: str) -> AsyncGenerator[Import, None]:
+    async def watch(self, import_id: str, *, on_trouble: OnTrouble | None = None) -> AsyncGenerator[Import, None]:
         """The import as it changes, from now until it has ended; the last one is final.
 
         Survives lost connections: the counts never go back. States that come too fast for the reader are skipped.
+        `on_trouble` is called with the reason while the server is lost and tried again, and with an empty text when
+        it is back.
         """
-        request = pb.WatchImportRequest(import_id=import_id)
-        patience = self._connection.patience()
-        while True:
-            try:
-                stream = self._connection.stream(self._connection.imports.WatchImport, request)
-                async with aclosing(stream) as answers:
-                    async for answer in answers:
-                        if not answer.heartbeat:
-                            patience = Patience(self._retry_timeout)
-                            job = Import.read(answer.import_job)
-                            yield job
-                            if job.final:
-                                return
-                trouble = Transient("the server ended the watch early")
-            except Transient as error:
-                trouble = error
-            if not await patience.wait_after(trouble):
-                raise trouble
+
+        async def tell(trouble: str) -> None:
+            if on_trouble is not None:
+                await _user_code.run(lambda: on_trouble(trouble))
+
+        try:
+            async with aclosing(follow(self._connection, import_id, self._retry_timeout, tell)) as states:
+                async for job in states:
+                    yield job
+        except _user_code.UserCodeFailed as failure:
+            error = failure.error
+        else:
+            return
+        raise error
 
     async def finish(self, import_id: str) -> Import:
         """Declares that no more batches will come. An import that is finished already is returned as it is."""

@@ -19,6 +19,11 @@ from ingot_client._errors import SettingsInvalid
 
 DEFAULT_PORT: Final = 7468
 
+LOCAL_KEY_ADVICE: Final = (
+    "With embedded PostgreSQL the server leaves one in its data folder, which it names at its start: "
+    "set INGOT_DATA_DIR to it; otherwise make one with `ingot-server keys create`"
+)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -97,7 +102,7 @@ def _find_key(given: str | None, address: str, local_address: str, folder: Path,
     if not key:
         raise SettingsInvalid(
             f"no API key: looked in {', '.join(looked[:-1])} and {looked[-1]}. "
-            "`ingot-server serve` leaves one there; `ingot-server keys create` makes others"
+            + (LOCAL_KEY_ADVICE if len(looked) > 2 else f"{address} is not on this machine: ask there for a key")
         )
     if not re.fullmatch(r"[\x21-\x7e]+", key):
         raise SettingsInvalid("the API key contains spaces or characters that no key has: was it copied whole?")

@@ -61,12 +61,12 @@ CUT_CONNECTION: Final = (StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.CAN
 
 
 @contextmanager
-def errors_translated(address: str) -> Iterator[None]:
-    """Raises this package's errors for those of grpc."""
+def errors_translated(address: str, maybe_tls: bool = False) -> Iterator[None]:
+    """Raises this package's errors for those of grpc. `maybe_tls`: the server may expect TLS, and does not get it."""
     try:
         yield
     except aio.AioRpcError as error:
-        raise translated(error, address) from error
+        raise translated(error, address, maybe_tls) from error
     except (aio.BaseError, asyncio.InvalidStateError) as error:
         raise errors.Unreachable(f"the connection to {address} was lost", code="UNAVAILABLE") from error
     except asyncio.CancelledError:
@@ -77,7 +77,7 @@ def errors_translated(address: str) -> Iterator[None]:
         raise errors.Unreachable(f"the call to {address} was cut off", code="CANCELLED") from None
 
 
-def translated(error: aio.AioRpcError, address: str) -> errors.CallFailed:
+def translated(error: aio.AioRpcError, address: str, maybe_tls: bool = False) -> errors.CallFailed:
     """The error of this package that says what this one says, with all its details."""
     code = error.code()
     try:
@@ -93,7 +93,9 @@ def translated(error: aio.AioRpcError, address: str) -> errors.CallFailed:
         elif code is StatusCode.UNAVAILABLE and "connect" in message:
             found, message = errors.Unreachable, f"no Ingot server answers at {address} ({_cause(message)})"
         elif code is StatusCode.UNAVAILABLE:
-            found, message = errors.Unreachable, f"the connection to {address} was lost"
+            # A TLS server hangs up on whoever does not begin with a handshake.
+            hint = ": is it a TLS server? Set INGOT_TLS=1" if maybe_tls else ""
+            found, message = errors.Unreachable, f"the connection to {address} was lost{hint}"
         elif code is StatusCode.DEADLINE_EXCEEDED:
             found, message = errors.Unreachable, f"the server at {address} did not answer in time"
     if found is None:

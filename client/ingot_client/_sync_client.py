@@ -4,10 +4,11 @@ Each method is made from its asynchronous original, with the same parameters and
 """
 
 import functools
+import inspect
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast, get_args
 
 from ingot_client import _own_thread
 from ingot_client._async_client import AsyncClient
@@ -15,6 +16,7 @@ from ingot_client._paging import Pages
 
 P = ParamSpec("P")
 T = TypeVar("T")
+C = TypeVar("C", bound=Callable[..., Any])
 
 
 def _waiting(
@@ -36,7 +38,7 @@ def _iterating(
     def call(client: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
         return _iterate(method(client._client, *args, **kwargs))
 
-    return functools.update_wrapper(call, method)
+    return _shown_as_iterator(functools.update_wrapper(call, method))
 
 
 def _listing(
@@ -47,7 +49,15 @@ def _listing(
     def call(client: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
         return (item for page in _iterate(method(client._client, *args, **kwargs).pages()) for item in page)
 
-    return functools.update_wrapper(call, method)
+    return _shown_as_iterator(functools.update_wrapper(call, method))
+
+
+def _shown_as_iterator(call: C) -> C:
+    """The method, for which `help` would otherwise show what the asynchronous original returns."""
+    signature = inspect.signature(call)
+    item = get_args(signature.return_annotation)[0]
+    call.__signature__ = signature.replace(return_annotation=Iterator[item])  # type: ignore[attr-defined]
+    return call
 
 
 def _iterate(items: AsyncGenerator[T, None]) -> Iterator[T]:

@@ -33,6 +33,7 @@ from ingot_client._errors import (
     Unreachable,
     UploadInterrupted,
 )
+from ingot_client._likeness import difference
 from ingot_client._patience import Patience
 from ingot_client._sources import Source
 from ingot_client._status import CALL_IS_OVER, errors_translated
@@ -127,13 +128,8 @@ class Upload:
             # A key that may only write. The server compares and drops what it has, so any earlier offset will do.
             return None
         batch = Batch.read(answer.batch)
-        if batch.unit not in {self._source.unit, "UNSPECIFIED"}:
-            raise SourceDiffers(f"this upload was begun with {batch.unit.lower()}, not {self._source.unit.lower()}")
-        if None not in (batch.total, self._source.total) and batch.total != self._source.total:
-            raise SourceDiffers(
-                f"the data is not what this upload began with: it holds {self._source.total:,} "
-                f"{batch.unit.lower()} now, and {batch.total:,} were announced"
-            )
+        if (why := difference(batch, self._source)) is not None:
+            raise SourceDiffers(f"the data is not what this upload began with: {why}")
         self._check_kept(batch.committed_offset)
         self._learn(batch)
         return batch

@@ -140,6 +140,8 @@ class Import:
     update_time: datetime | None
     finish_time: datetime | None
     message: import_pb2.Import = dataclasses.field(repr=False, compare=False)
+    already_ended: bool = False
+    """Of an import in one call: whether it, or its upload, had ended before the call, which sent nothing."""
 
     @property
     def final(self) -> bool:

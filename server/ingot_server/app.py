@@ -34,7 +34,7 @@ from ingot_server.rpc.record_service import RecordService
 from ingot_server.rpc.reflection import add_reflection
 from ingot_server.rpc.table_service import TableService
 from ingot_server.settings import Settings
-from ingot_server.storage import accounts
+from ingot_server.storage import accounts, batches
 from ingot_server.storage.database import Database
 from ingot_server.storage.embedded import EmbeddedPostgres
 from ingot_server.storage.migrating import migrate
@@ -85,6 +85,31 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
             for name in await migrate(connection):
                 log.info("migrated", extra={"migration": name})
         yield database
+
+
+@asynccontextmanager
+async def join_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database of the settings, for a short errand beside a server that may be running on it."""
+    dsn = settings.database_url
+    postgres = EmbeddedPostgres(
+        settings.data_dir, postgres_bin=settings.postgres_bin, postgres_user=settings.postgres_user
+    )
+    if dsn is None:
+        if not postgres.exists():
+            raise ConfigurationError(
+                f"there is no Ingot database in {settings.data_dir}: set INGOT_DATA_DIR to the folder that the server"
+                " printed at its start, or INGOT_DATABASE_URL, or start a server there first"
+            )
+        dsn = await postgres.dsn_of_running()
+    if dsn is None:
+        async with open_database(settings) as database:
+            yield database
+        return
+    database = await Database.connect(dsn, max_connections=3)
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 @asynccontextmanager
@@ -200,6 +225,9 @@ class App:
                 await self._database.fetchrow("SELECT 1")
             except DatabaseUnavailable:
                 await self._set_health(serving=False)
+            except Exception:
+                log.exception("the database cannot be used")
+                await self._set_health(serving=False)
             else:
                 await self._set_health(serving=True)
 
@@ -213,6 +241,9 @@ class App:
 async def running(settings: Settings) -> AsyncIterator[App]:
     """A server that is up; it is drained at the end."""
     async with open_database(settings) as database:
+        if settings.database_url is None:
+            # The lock on the data folder proves that this is the only server, so nobody works under these leases.
+            await batches.batch_release_all(database)
         app = App(settings, database)
         await app.start()
         try:

@@ -8,16 +8,18 @@ import asyncpg
 
 from ingot_server.settings import Settings
 from ingot_server.storage.database import database_errors
+from ingot_server.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from ingot_server.storage.migrating import SchemaError, schema_state
 
 POSTGRES_VERSION_MIN = 150_000
+CLIENT_VARIABLES = {"INGOT_API_KEY", "INGOT_TLS", "INGOT_TLS_CA"}
 
 
 async def find_problems(settings: Settings) -> list[str]:
     """One sentence per problem, each with what to do."""
-    problems = [*_address_problems(settings), *_tls_problems(settings)]
+    problems = [*_unknown_variables(), *_address_problems(settings), *_tls_problems(settings)]
     if settings.database_url is None:
-        problems += _folder_problems(settings.data_dir)
+        problems += await _embedded_problems(settings)
     else:
         problems += await _database_problems(settings.database_url)
     return problems
@@ -46,6 +48,24 @@ def _tls_problems(settings: Settings) -> list[str]:
     if len(given) == 1:
         return [f"only {next(iter(given))} is set: TLS needs both INGOT_TLS_CERTIFICATE and INGOT_TLS_KEY"]
     return [f"{name} {file} cannot be read" for name, file in given.items() if not os.access(file, os.R_OK)]
+
+
+def _unknown_variables() -> list[str]:
+    known = {f"INGOT_{name.upper()}" for name in Settings.model_fields} | CLIENT_VARIABLES
+    unknown = sorted(name for name in os.environ if name.startswith("INGOT_") and name not in known)
+    return [f"{name} is not a setting: is it misspelt?" for name in unknown]
+
+
+async def _embedded_problems(settings: Settings) -> list[str]:
+    problems = _folder_problems(settings.data_dir)
+    if not problems:
+        try:
+            await EmbeddedPostgres(
+                settings.data_dir, postgres_bin=settings.postgres_bin, postgres_user=settings.postgres_user
+            ).check()
+        except EmbeddedPostgresError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _folder_problems(data_dir: Path) -> list[str]:

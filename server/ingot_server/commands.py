@@ -3,23 +3,34 @@
 import asyncio
 import contextlib
 import os
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Coroutine
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import asyncpg
 import typer
 from pydantic import ValidationError
 
-from ingot_server.app import DEFAULT_ACCOUNT, ConfigurationError, create_key, open_database, running
+from ingot_server.app import (
+    DEFAULT_ACCOUNT,
+    ConfigurationError,
+    create_key,
+    join_database,
+    open_database,
+    running,
+)
 from ingot_server.checking_setup import find_problems
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.domain.errors import IngotError
 from ingot_server.logs import set_up_logs
 from ingot_server.settings import Settings
 from ingot_server.storage import accounts
+from ingot_server.storage.database import Database
 from ingot_server.storage.embedded import EmbeddedPostgresError
 from ingot_server.storage.migrating import SchemaError
 
@@ -67,9 +78,10 @@ async def _serve_until(settings: Settings, stopping: asyncio.Event) -> None:
         if settings.database_url is None:
             key_file = settings.data_dir / "api-key"
             print(f"The local API key is in {key_file}", flush=True)
-            call = f'grpcurl -plaintext -H "x-api-key: $(cat {key_file})" {address} ingot.v1.ImportService/ListImports'
-            print("Try: ingot import examples/contacts.csv --table contacts --key id", flush=True)
-            print(f"  or: {call}", flush=True)
+            print(f"Clients find both with: export INGOT_DATA_DIR={shlex.quote(str(settings.data_dir))}", flush=True)
+            print(f"Try: {shlex.quote(_client())} import FILE.csv --table NAME --key FIELD", flush=True)
+        else:
+            print("Make an API key for a client: ingot-server keys create", flush=True)
         await stopping.wait()
         print("Stopping: uploads are told where to go on, chunks in hand are finished.", flush=True)
 
@@ -104,7 +116,9 @@ def check() -> None:
 @keys.command("create")
 def keys_create(
     account: Annotated[str, typer.Option(help="The account that the key is for; made if needed.")] = DEFAULT_ACCOUNT,
-    scope: Annotated[list[str] | None, typer.Option(help="A scope; may be repeated. All if none is given.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help=f"May be repeated; all if none is given: {', '.join(SCOPES)}.")
+    ] = None,
     label: Annotated[str, typer.Option(help="What the key is for.")] = "",
     days: Annotated[float | None, typer.Option(min=0, help="The key expires after so many days.")] = None,
 ) -> None:
@@ -127,7 +141,9 @@ def keys_list() -> None:
 
     async def run() -> None:
         async with _key_database() as database:
-            for key in await accounts.api_key_list(database):
+            found = await accounts.api_key_list(database)
+            print(f"{len(found)} keys: id, account, state, scopes, label", file=sys.stderr)
+            for key in found:
                 end = (
                     f"revoked {key.revoke_time:%Y-%m-%d}"
                     if key.revoke_time
@@ -150,28 +166,37 @@ def keys_revoke(key_id: Annotated[str, typer.Argument(help="The id, as `keys lis
     _run(run())
 
 
+def _client() -> str:
+    """The client's command as the reader can type it."""
+    beside = Path(sys.argv[0]).absolute().with_name("ingot")
+    return str(beside) if shutil.which("ingot") is None and beside.exists() else "ingot"
+
+
 def _settings() -> Settings:
     try:
         return Settings()
     except ValidationError as invalid:
         for problem in invalid.errors():
-            print(f"INGOT_{str(problem['loc'][0]).upper()}: {problem['msg']}", file=sys.stderr)
-        sys.exit(2)
+            name = str(problem["loc"][0])
+            description = Settings.model_fields[name].description
+            print(f"problem: INGOT_{name.upper()}: {problem['msg']}. {description}", file=sys.stderr)
+        sys.exit(1)
 
 
-def _key_database() -> "contextlib.AbstractAsyncContextManager[Any]":
+def _key_database() -> "contextlib.AbstractAsyncContextManager[Database]":
     settings = _settings()
     set_up_logs(settings.log_format, "WARNING")
-    return open_database(settings)
+    return join_database(settings)
 
 
 def _run(coroutine: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(coroutine)
-    except (ConfigurationError, EmbeddedPostgresError, SchemaError, IngotError) as error:
+    except (ConfigurationError, EmbeddedPostgresError, SchemaError) as error:
         _fail(str(error))
-    except (asyncpg.PostgresError, OSError) as error:
-        _fail(f"the database of INGOT_DATABASE_URL cannot be used: {error}")
+    except (IngotError, asyncpg.PostgresError, OSError) as error:
+        cause = error.__cause__ or error
+        _fail(f"the database cannot be used: {type(cause).__name__}: {cause}. See `ingot-server check`")
 
 
 def _fail(message: str) -> None:

@@ -1,5 +1,6 @@
 """The root of the commands and the options they share."""
 
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -7,6 +8,7 @@ from typer.core import TyperGroup
 
 from ingot_client._cli import importing, imports, records
 from ingot_client._cli.failing import failures_told
+from ingot_client._cli.printing import show
 from ingot_client._cli.session import Session
 
 FLAGS = ("--json",)
@@ -48,7 +50,18 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=(
+        "Environment: INGOT_ADDRESS and INGOT_API_KEY as above; INGOT_DATA_DIR, the data folder of a server on this "
+        "machine, where both are found; INGOT_TLS=1 for a server with TLS, and INGOT_TLS_CA, the file of its root "
+        "certificates, if it is not the system's."
+    ),
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        show(f"ingot {version('ingot')}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -62,6 +75,9 @@ def root(
         str | None, typer.Option(metavar="KEY", help="Default: INGOT_API_KEY, or that of a server on this machine.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per result.")] = False,
+    _asked_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Imports records into Ingot, and tells what became of every one.
 

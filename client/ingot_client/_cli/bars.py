@@ -14,23 +14,29 @@ if TYPE_CHECKING:
 
 
 class Bars:
-    """Takes `Progress` and shows it. Remembers the last one."""
+    """Takes `Progress` and shows it. Remembers the first and the last one."""
 
     def __init__(self) -> None:
+        self.first: Progress | None = None
         self.last: Progress | None = None
         self._rich = _RichBars() if sys.stderr.isatty() else None
         self._trouble = ""
 
     def tell(self, progress: Progress) -> None:
         """Shows the newest state."""
+        self.first = self.first or progress
         self.last = progress
-        if progress.trouble and not self._trouble:
-            self._say(f"{plain(progress.trouble)}; trying again")
-        elif self._trouble and not progress.trouble:
-            self._say("going on")
-        self._trouble = progress.trouble
+        self.tell_trouble(progress.trouble)
         if self._rich is not None:
             self._rich.show(progress)
+
+    def tell_trouble(self, trouble: str) -> None:
+        """Says why it does not go on, once, and when it does again: with an empty text."""
+        if trouble and not self._trouble:
+            self._say(f"{plain(trouble).rstrip('.')}; trying again")
+        elif self._trouble and not trouble:
+            self._say("going on")
+        self._trouble = trouble
 
     def __enter__(self) -> Self:
         if self._rich is not None:

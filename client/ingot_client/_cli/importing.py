@@ -6,18 +6,20 @@ import contextlib
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from ingot_client._cli.bars import Bars
 from ingot_client._cli.failing import INTERRUPTED, fail, interruptible
+from ingot_client._cli.peeking import check_beginning
 from ingot_client._cli.printing import plain, say
 from ingot_client._cli.reporting import EXIT_CODES, report
 from ingot_client._cli.session import Session, session_of
 from ingot_client._errors import UploadInterrupted
 
 if TYPE_CHECKING:
+    from ingot.v1.batch_pb2 import DataFormat
     from ingot_client import Import, Progress
 
 
@@ -33,6 +35,10 @@ def import_file(
     ] = None,
     delimiter: Annotated[str | None, typer.Option(metavar="C", help=r"CSV: between cells; \t is a tab.")] = None,
     quote: Annotated[str | None, typer.Option(metavar="C", help="CSV: around cells.")] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME,…", help="CSV: the names of the columns, for a file without a header row."),
+    ] = None,
     encoding: Annotated[str | None, typer.Option(help="The character encoding; utf-8 by default.")] = None,
     label: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For finding the import again; repeatable.")
@@ -49,9 +55,14 @@ def import_file(
         raise typer.BadParameter("say which table to write to", param_hint="--table")
     if file != "-" and not Path(file).exists():
         raise typer.BadParameter(f"there is no file {plain(file)!r}", param_hint="FILE")
+    if file != "-" and Path(file).is_dir():
+        raise typer.BadParameter(f"{plain(file)!r} is a directory", param_hint="FILE")
     if delimiter in {"\\t", "tab"}:
         delimiter = "\t"
-    _check_reading(file, type=type_, delimiter=delimiter, quote=quote, encoding=encoding)
+    key_fields = _names(key)
+    form = _format(file, type=type_, delimiter=delimiter, quote=quote, encoding=encoding, columns=_names(columns))
+    if file != "-" and resume is None:
+        check_beginning(Path(file), form, key_fields)
     labels = dict(_label(text) for text in label or ())
     done: Import | None = None
     stopped: KeyboardInterrupt | UploadInterrupted = KeyboardInterrupt()
@@ -64,7 +75,8 @@ def import_file(
                 delimiter=delimiter,
                 quote=quote,
                 encoding=encoding,
-                key_fields=[name for part in key or () for name in part.split(",") if name],
+                columns=_names(columns),
+                key_fields=key_fields,
                 labels=labels,
                 request_id=request_id,
                 resume=resume,
@@ -74,8 +86,18 @@ def import_file(
         except (KeyboardInterrupt, UploadInterrupted) as error:
             stopped = error
     if done is not None:
+        if done.already_ended:
+            what = "been uploaded" if bars.first is not None and bars.first.state == "PROCESSING" else "ended"
+            say(f"import {plain(done.import_id)} had already {what}: nothing was sent")
         _end(session, done)
-    said = {"table": table, "type": type_, "delimiter": delimiter, "quote": quote, "encoding": encoding}
+    said = {
+        "table": table,
+        "type": type_,
+        "delimiter": delimiter,
+        "quote": quote,
+        "encoding": encoding,
+        "columns": ",".join(_names(columns)),
+    }
     again = ["ingot", "import", file, *(part for name, value in said.items() if value for part in (f"--{name}", value))]
     _stopped(stopped, bars.last, again)
 
@@ -90,7 +112,7 @@ def watch(
     with interruptible(), Bars() as bars, session.client() as ingot:
         from ingot_client import Progress  # noqa: PLC0415 - `--help` does not wait for grpc
 
-        for job in ingot.watch(import_id):
+        for job in ingot.watch(import_id, on_trouble=bars.tell_trouble):
             received = job.counts.received
             bars.tell(Progress(job.import_id, job.state, "RECORDS", received, None, job.counts))
     if job is not None:
@@ -109,7 +131,7 @@ def _end(session: Session, job: Import) -> NoReturn:
 def _stopped(failure: KeyboardInterrupt | UploadInterrupted, last: Progress | None, again: list[str]) -> NoReturn:
     if isinstance(failure, UploadInterrupted):
         go_on = shlex.join([*again, "--resume", failure.import_id])
-        fail(f"the upload stopped: {failure.why}", f"What was sent is kept. Go on with: {go_on}")
+        fail(f"the upload stopped: {failure.why.rstrip('.')}", f"What was sent is kept. Go on with: {go_on}")
     if last is None:
         say("interrupted; nothing was sent")
     elif last.state == "RECEIVING":
@@ -121,13 +143,19 @@ def _stopped(failure: KeyboardInterrupt | UploadInterrupted, last: Progress | No
     raise typer.Exit(INTERRUPTED)
 
 
-def _check_reading(file: str, **reading: str | None) -> None:
-    from ingot_client._formats import data_format  # noqa: PLC0415 - `--help` does not wait for protobuf
+def _format(file: str, **reading: Any) -> DataFormat:
+    from ingot_client._formats import TypeUnknown, data_format  # noqa: PLC0415 - `--help` does not wait for protobuf
 
     try:
-        data_format("" if file == "-" else file, **reading)  # type: ignore[arg-type]
+        return data_format("" if file == "-" else file, **reading)
+    except TypeUnknown as error:
+        raise typer.BadParameter(f"{plain(str(error))} with --type") from None
     except ValueError as error:
         raise typer.BadParameter(plain(str(error))) from None
+
+
+def _names(parts: list[str] | None) -> list[str]:
+    return [name.strip() for part in parts or () for name in part.split(",") if name.strip()]
 
 
 def _label(text: str) -> tuple[str, str]:

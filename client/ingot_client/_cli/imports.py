@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from ingot_client._cli.counting import CountedErrors, count_in_file, tell_missing
 from ingot_client._cli.printing import moment, plain, say, show, show_message, show_table, stdout_file
 from ingot_client._cli.reporting import details, error_line, report
 from ingot_client._cli.session import session_of
@@ -83,19 +84,29 @@ def errors(
     """List why records were rejected; or save that as a file."""
     session = session_of(context)
     if format_ is None and output is None:
+        shown = 0
         with session.client() as ingot:
+            # Asked before: an import that goes on may have more errors afterwards.
+            job = ingot.get_import(import_id)
             for error in ingot.list_errors(import_id, page_size=1000):
+                shown += 1
                 if session.json:
                     show_message(error.message)
                 else:
                     show(error_line(error))
+        tell_missing(job, shown)
         return
     chosen = _format(format_ or ("csv" if output is not None and output.suffix.lower() == ".csv" else "ndjson"))
     with session.client() as ingot:
-        target = output if output is not None else stdout_file(json=chosen == "ndjson")
-        ingot.export_errors(import_id, target, format=chosen)
-    if output is not None:
-        say(f"wrote {plain(str(output))}")
+        job = ingot.get_import(import_id)
+        if output is not None:
+            ingot.export_errors(import_id, output, format=chosen)
+            say(f"wrote {plain(str(output))}")
+            tell_missing(job, count_in_file(output, csv=chosen == "csv"))
+        else:
+            counted = CountedErrors(stdout_file(json=chosen == "ndjson"), csv=chosen == "csv")
+            ingot.export_errors(import_id, cast(IO[bytes], counted), format=chosen)
+            tell_missing(job, counted.count)
 
 
 def cancel(context: typer.Context, import_id: ImportId) -> None:

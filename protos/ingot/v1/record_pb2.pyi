@@ -30,7 +30,9 @@ class _RecordViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordView
     RECORD_VIEW_JSON: _RecordView.ValueType  # 1
     """As JSON text in `json`: for programs."""
     RECORD_VIEW_STRUCT: _RecordView.ValueType  # 2
-    """As a structure in `struct`: for people with grpcurl. Numbers are 64-bit floats."""
+    """As a structure in `struct`: for people with grpcurl. Numbers are 64-bit floats. A record that does not fit into a
+    structure comes in `json`: see StoredRecord.
+    """
 
 class RecordView(_RecordView, metaclass=_RecordViewEnumTypeWrapper):
     """In which form records are returned."""
@@ -40,7 +42,9 @@ RECORD_VIEW_UNSPECIFIED: RecordView.ValueType  # 0
 RECORD_VIEW_JSON: RecordView.ValueType  # 1
 """As JSON text in `json`: for programs."""
 RECORD_VIEW_STRUCT: RecordView.ValueType  # 2
-"""As a structure in `struct`: for people with grpcurl. Numbers are 64-bit floats."""
+"""As a structure in `struct`: for people with grpcurl. Numbers are 64-bit floats. A record that does not fit into a
+structure comes in `json`: see StoredRecord.
+"""
 Global___RecordView: _TypeAlias = RecordView  # noqa: Y015
 
 @_typing.final
@@ -90,12 +94,17 @@ class StoredRecord(_message.Message):
     `["DE","4711"]`.
     """
     json: _builtins.str
-    """The record as JSON text, if the view is JSON. Key order and white space are the database's."""
+    """The record as JSON text, if the view is JSON, or if it is STRUCT and the record cannot be had as a structure. Key
+    order and white space are the database's.
+    """
     import_id: _builtins.str
     """The import that last changed the record; empty if it was WriteRecords."""
     @_builtins.property
     def struct(self) -> _struct_pb2.Struct:
-        """The record as a structure, if the view is STRUCT."""
+        """The record as a structure, if the view is STRUCT. Unset, and `json` set instead, for a record with a number beyond
+        what a 64-bit float holds, for one nested too deeply for a message (about 30 levels), and for one whose structure is
+        larger than 3 MiB.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

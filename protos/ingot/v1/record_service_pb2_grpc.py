@@ -85,6 +85,8 @@ class RecordServiceServicer(object):
 
     def ListRecords(self, request, context):
         """Lists the records of a table by key (in the order of their bytes), in pages. Needs `records:read`.
+
+        A page ends after about 2 MiB, so that it fits into a message; only `next_page_token` tells whether it is the last.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

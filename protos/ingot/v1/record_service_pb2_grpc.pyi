@@ -25,7 +25,10 @@ class RecordServiceStub:
     GetRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.GetRecordRequest, _record_service_pb2.GetRecordResponse]
     """Returns one record by its key. Needs `records:read`."""
     ListRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ListRecordsRequest, _record_service_pb2.ListRecordsResponse]
-    """Lists the records of a table by key (in the order of their bytes), in pages. Needs `records:read`."""
+    """Lists the records of a table by key (in the order of their bytes), in pages. Needs `records:read`.
+
+    A page ends after about 2 MiB, so that it fits into a message; only `next_page_token` tells whether it is the last.
+    """
     ExportRecords: _aio.UnaryStreamMultiCallable[_record_service_pb2.ExportRecordsRequest, _record_service_pb2.ExportRecordsResponse]
     """Streams all records of a table as NDJSON, by key. Needs `records:read`.
 
@@ -63,7 +66,10 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.ListRecordsRequest,
         context: _aio.ServicerContext[_record_service_pb2.ListRecordsRequest, _abc.Awaitable[_record_service_pb2.ListRecordsResponse]],
     ) -> _abc.Awaitable[_record_service_pb2.ListRecordsResponse]:
-        """Lists the records of a table by key (in the order of their bytes), in pages. Needs `records:read`."""
+        """Lists the records of a table by key (in the order of their bytes), in pages. Needs `records:read`.
+
+        A page ends after about 2 MiB, so that it fits into a message; only `next_page_token` tells whether it is the last.
+        """
 
     @_abc_1.abstractmethod
     def ExportRecords(

@@ -8,6 +8,7 @@ RECORD_BYTES_MAX = 2_097_152
 KEY_BYTES_MAX = 1_024
 """A longer key does not fit into an entry of PostgreSQL's index (2,704 bytes) together with the other columns."""
 KEY_FIELDS_MAX = 8
+KEY_FIELD_BYTES_MAX = 255
 NESTING_MAX = 100
 EXPONENT_MAX = 308
 DIGITS_MAX = 4_300

@@ -84,7 +84,9 @@ class Appender:
         """
         async with self._committing:
             pending, self._pending = self._pending, _Pending()
-            if self._broken or not (pending.length or finish):
+            if self._broken:
+                raise UploadConflict("An earlier part of this upload was lost: go on from the committed offset.")
+            if not (pending.length or pending.received or finish):
                 return
             try:
                 await self._commit_pending(pending, self._decoder_state, finish=finish)
@@ -134,7 +136,9 @@ class Appender:
     async def _explain_refusal(self, chunk: NewChunk, *, finish: bool) -> None:
         """Why the batch is not as we knew it. Returns if it is because our own commit had taken effect."""
         batch = self._batch
-        found = await batches.batch_open(self._database, batch.account_id, batch.import_id, batch.batch_id)
+        found = await batches.batch_find(self._database, batch.account_id, batch.import_id, batch.batch_id)
+        if found is None:
+            raise imports.import_not_found(batch.import_id)
         if found.committed_offset == chunk.end_offset and found.finished == finish:
             sent = await chunks.chunk_contents(self._database, batch.batch_seq, chunk.start_offset)
             ours = chunks.SentContent(chunk.start_offset, chunk.end_offset, chunk.content_crc32)

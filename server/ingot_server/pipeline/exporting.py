@@ -1,8 +1,11 @@
-"""Makes files of errors and of records, page by page."""
+"""Makes files of errors and of records, page by page.
+
+Each piece of a file fits into a message: it has at most PIECE_BYTES_MAX bytes, or one line that alone is longer.
+"""
 
 import csv
 import io
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from enum import StrEnum
 
 import msgspec
@@ -11,8 +14,9 @@ from ingot_server.domain.progress import RecordError
 from ingot_server.storage import errors, records
 from ingot_server.storage.database import Database
 
-PAGE_ERRORS = 500
+PAGE_ERRORS = 200
 PAGE_RECORDS = 2_000
+PIECE_BYTES_MAX = 1_048_576
 
 _COLUMNS = (
     "batch_id",
@@ -43,23 +47,24 @@ async def export_errors(
 ) -> AsyncGenerator[str, None]:
     """The stored errors of an import as pieces of a file, each of whole lines."""
     if format is ErrorFileFormat.CSV:
-        yield ",".join(_COLUMNS) + "\n"
-    position = errors.FIRST_POSITION
-    while True:
-        page, position = await errors.error_list(
-            database, account_id, import_id, errors.ErrorFilter(), position, PAGE_ERRORS
-        )
-        if not page:
-            return
-        yield _csv(page) if format is ErrorFileFormat.CSV else _ndjson(page)
+        yield _csv_line(_COLUMNS)
+    line = _csv_line if format is ErrorFileFormat.CSV else _json_line
+    everything, position = errors.ErrorFilter(), errors.FIRST_POSITION
+    while page := await errors.error_list(database, account_id, import_id, everything, position, PAGE_ERRORS):
+        for piece in _pieces(line(_cells(error)) for _, error in page):
+            yield piece
+        position = page[-1][0]
 
 
 async def export_records(database: Database, table_id: int) -> AsyncGenerator[str, None]:
     """The records of a table as pieces of an NDJSON file, each of whole lines, by key."""
     after: str | None = None
-    while page := await records.record_list(database, table_id, after, PAGE_RECORDS):
-        yield "".join([found.data + "\n" for found in page])
-        after = page[-1].key
+    more = True
+    while more:
+        page, more = await records.record_list(database, table_id, after, PAGE_RECORDS, PIECE_BYTES_MAX)
+        if page:
+            yield "".join([found.data + "\n" for found in page])
+            after = page[-1].key
 
 
 def _cells(error: RecordError) -> tuple[object, ...]:
@@ -78,17 +83,31 @@ def _cells(error: RecordError) -> tuple[object, ...]:
     )
 
 
-def _ndjson(page: Sequence[RecordError]) -> str:
-    return "".join(
-        msgspec.json.encode(dict(zip(_COLUMNS, _cells(error), strict=True))).decode() + "\n" for error in page
-    )
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    piece: list[str] = []
+    size = 0
+    for line in lines:
+        line_bytes = len(line.encode())
+        if piece and size + line_bytes > PIECE_BYTES_MAX:
+            yield "".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += line_bytes
+    if piece:
+        yield "".join(piece)
 
 
-def _csv(page: Sequence[RecordError]) -> str:
+def _json_line(cells: tuple[object, ...]) -> str:
+    return msgspec.json.encode(dict(zip(_COLUMNS, cells, strict=True))).decode() + "\n"
+
+
+def _csv_line(cells: tuple[object, ...]) -> str:
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(map(_neutral, map(_cells, page)))
+    # Before Python 3.13 the writer quotes only those line breaks that occur in `lineterminator`: with a mere \n, a cell
+    # with a \r would go on as a row of its own, and begin with a formula after all.
+    csv.writer(file, lineterminator="\r\n").writerow(map(_neutral, cells))
     return file.getvalue()
 
 
-def _neutral(cells: tuple[object, ...]) -> list[object]:
-    return [f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell for cell in cells]
+def _neutral(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell

@@ -5,6 +5,7 @@ the line numbers, so a chunk carries `runs`: triples (position, index, line), fr
 """
 
 import zlib
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -39,10 +40,11 @@ class Origins:
 
     def __init__(self, runs: Sequence[int]) -> None:
         self._runs = list(zip(runs[::3], runs[1::3], runs[2::3], strict=True))
+        self._starts = runs[::3]
 
     def __getitem__(self, position: int) -> tuple[int, int]:
         """The index and the line of the record at `position` of the chunk."""
-        first, index, line = next(run for run in reversed(self._runs) if run[0] <= position)
+        first, index, line = self._runs[bisect_right(self._starts, position) - 1]
         return index + position - first, line + position - first if line else 0
 
 

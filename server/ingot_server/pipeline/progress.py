@@ -78,7 +78,7 @@ class Feed(Generic[T]):
         watcher: _Watcher[T] = _Watcher()
         self._watchers[number].add(watcher)
         try:
-            await self._refresh([number])
+            await self._refresh([number], only=watcher)
             while True:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(watcher.changed.wait(), HEARTBEAT_SECONDS)
@@ -110,20 +110,23 @@ class Feed(Generic[T]):
         if self._watchers:
             await self._refresh(list(self._watchers))
 
-    async def _refresh(self, numbers: list[int]) -> None:
+    async def _refresh(self, numbers: list[int], only: _Watcher[T] | None = None) -> None:
+        """Shows the newest state to all watchers of `numbers`, or to one of them."""
         async with self._one_at_a_time:
             found = await self._load(numbers)
             for number in numbers:
                 state = found.get(number)
                 if state is not None:
                     state = await self._grouped(number, state)
-                for watcher in self._watchers.get(number, ()):
+                for watcher in [only] if only else self._watchers.get(number, ()):
                     watcher.show(state)
 
     async def _grouped(self, number: int, state: T) -> T:
         """`state` with its error groups, which are read again only when there are more rejects."""
         shown = self._shown.get(number)
-        if shown is not None and shown.counts.rejected == state.counts.rejected:
+        same = shown is not None and shown.counts.rejected == state.counts.rejected
+        # EMPTY_PAYLOAD is an error without a reject, so the last state is read whole.
+        if shown is not None and same and not _final(state):
             state = replace(
                 state,
                 upload=replace(state.upload, groups=shown.upload.groups),
@@ -131,7 +134,8 @@ class Feed(Generic[T]):
             )
         else:
             state = await self._with_groups(state)
-        self._shown[number] = state
+        if number in self._watchers:
+            self._shown[number] = state
         return state
 
 

@@ -5,7 +5,7 @@ holds the client back. So a stream occupies no more than two chunks and one mess
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -29,8 +29,11 @@ from ingot_server.storage.batches import OpenBatch
 from ingot_server.storage.database import Database
 
 DECODE_BYTES = 128 * 1024
-"""How much is decoded at a time, so that the event loop is never held for long."""
+FIRST_DECODE_BYTES = 8 * 1024
+"""How much is decoded at a time, so that the event loop is never held for long: little, until the records are known
+not to be tiny."""
 CHECK_RECORDS = 1_000
+CHECK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ class Upload:
                     task.result()
             if not reading.done():
                 raise ShuttingDown
-            await self._flush()
+            async with self._turn:
+                await self._flush()
         except IngotError as error:
             await _ended(reading, ticking, ending)
             await self._keep_what_arrived()
@@ -106,6 +110,9 @@ class Upload:
             raise
         finally:
             await _ended(reading, ticking, ending)
+            # A commit outlives whoever waited for it; nobody must be told an offset before it is known.
+            if self._commit is not None:
+                await asyncio.gather(self._commit, return_exceptions=True)
 
     async def _read(self, pieces: AsyncIterator[Piece]) -> None:
         async for piece in pieces:
@@ -127,7 +134,8 @@ class Upload:
     async def _keep_what_arrived(self) -> None:
         """Commits what came before an error, if that is possible: the error in hand is the one to report."""
         with suppress(IngotError):
-            await self._flush()
+            async with self._turn:
+                await self._flush()
 
     async def _receive(self, piece: Piece) -> None:
         content = self._content(piece)
@@ -155,6 +163,8 @@ class Upload:
                 raise InvalidRequest({unit.lower() if piece.records else "data": f"this batch carries {other}"})
             if unit is OffsetUnit.BYTES and self._batch.format is None:
                 raise InvalidRequest({"format": "expected in the first message, because the batch carries data"})
+            if unit is OffsetUnit.RECORDS and self._batch.format is not None:
+                raise InvalidRequest({"records": "expected data, because the batch has a format"})
             self._batch.unit = unit
         return content
 
@@ -181,15 +191,15 @@ class Upload:
             if self._fresh_bytes >= DECODE_BYTES:
                 await self._decode(final=False)
         else:
-            for start in range(0, len(content), CHECK_RECORDS):
-                await self._add(content[start : start + CHECK_RECORDS])
+            for part in _parts(content):
+                await self._add(part)
         self._arrived.set()
 
     async def _add(self, records: list[bytes]) -> None:
         first = self._appender.next_index
         decoded = Decoded(records, range(first, first + len(records)), [0] * len(records), [], len(records))
         self._appender.add(check(decoded, self._batch.key_fields), records)
-        await self._commit_if_full()
+        await self._step_done()
 
     async def _decode(self, *, final: bool) -> None:
         """Decodes what has arrived, as far as whole records go; with `final`, to the end."""
@@ -197,21 +207,26 @@ class Upload:
             self._decoder = decoder(self._batch.format or DataFormat(), self._batch.decoder_state)
         self._fresh_bytes = 0
         data = bytes(self._undecoded)
-        position, window = 0, DECODE_BYTES
+        position, window = 0, FIRST_DECODE_BYTES
         while True:
             part = data[position : position + window]
             at_end = position + window >= len(data)
             decoded, consumed = self._decoder.feed(part, final and at_end)
             del self._undecoded[:consumed]
             self._appender.add(check(decoded, self._batch.key_fields), part[:consumed], self._decoder.state())
-            await self._commit_if_full()
+            await self._step_done()
             if at_end:
                 return
             position += consumed
-            # A record longer than the window: look at more of it.
-            window = DECODE_BYTES if consumed else window * 2
+            # A record longer than the window: look at more of it. Many tiny records, or a new file: look at less.
+            if not consumed:
+                window *= 2
+            else:
+                window = DECODE_BYTES if 0 < decoded.received <= CHECK_RECORDS else FIRST_DECODE_BYTES
 
-    async def _commit_if_full(self) -> None:
+    async def _step_done(self) -> None:
+        """Lets others run, and begins to commit if the chunk is full."""
+        await asyncio.sleep(0)
         appender, limits = self._appender, self._limits
         if appender.pending_bytes >= limits.bytes or appender.pending_records >= limits.records:
             await self._start_commit()
@@ -224,9 +239,11 @@ class Upload:
 
     async def _committed(self) -> None:
         """Waits for the commit that is under way."""
-        if self._commit is not None:
-            commit, self._commit = self._commit, None
-            await commit
+        commit = self._commit
+        if commit is not None:
+            await asyncio.shield(commit)
+            if self._commit is commit:
+                self._commit = None
 
     async def _flush(self) -> None:
         """Commits everything that can be decoded."""
@@ -250,6 +267,18 @@ class Upload:
             fault = Fault(ErrorCode.EMPTY_PAYLOAD, "the batch holds no record: expected at least one")
             self._appender.add(Decoded(rejects=[reject(0, 0, b"", fault)]), b"")
         await self._appender.commit(finish=True)
+
+
+def _parts(records: list[bytes]) -> Iterator[list[bytes]]:
+    """`records` in parts of at most CHECK_RECORDS and about CHECK_BYTES."""
+    start = size = 0
+    for position, record in enumerate(records):
+        size += len(record)
+        if size >= CHECK_BYTES or position - start + 1 == CHECK_RECORDS:
+            yield records[start : position + 1]
+            start, size = position + 1, 0
+    if start < len(records):
+        yield records[start:]
 
 
 async def _ended(*tasks: "asyncio.Task[object]") -> None:

@@ -4,9 +4,14 @@ Any process may do it at any time; the database lets one of them win. Workers do
 all now and then, for imports whose worker died just before.
 """
 
+import logging
+
+from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.imports import ImportState, final_state
 from ingot_server.storage import imports
 from ingot_server.storage.database import Database
+
+log = logging.getLogger(__name__)
 
 
 async def end_if_due(database: Database, import_id: int) -> None:
@@ -27,5 +32,11 @@ async def end_if_due(database: Database, import_id: int) -> None:
 
 async def end_all_due(database: Database) -> None:
     """Ends every import whose end is due."""
-    for import_id, _ in await imports.import_list_unsettled(database):
-        await end_if_due(database, import_id)
+    for import_id in await imports.import_list_due(database):
+        try:
+            await end_if_due(database, import_id)
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            # One import that cannot be ended must not keep all others from it.
+            log.exception("an import cannot be ended", extra={"import_id": import_id})

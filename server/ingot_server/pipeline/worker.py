@@ -101,7 +101,7 @@ class Workers:
         await end_if_due(self._database, lease.import_id)
 
     async def _process_chunks(self, lease: Lease, lost: asyncio.Event) -> None:
-        prepared, lease = await self._prepare_next(lease, 0)
+        prepared, lease = await self._prepare_next(lease, lease.chunks_done)
         for _ in range(TURN_CHUNKS):
             if prepared is None or lost.is_set() or self._stopping.is_set():
                 return
@@ -118,10 +118,11 @@ class Workers:
         chunk = await chunks.chunk_next(self._database, lease.batch_seq, from_index)
         if chunk is None:
             return None, lease
-        prepared = prepare(chunk, lease)
+        # Pure, and too long for the event loop where many records are faulty.
+        prepared = await asyncio.to_thread(prepare, chunk, lease)
         if not lease.key_fields and prepared.named_keys:
             lease = await adopt_keys(self._database, lease, prepared.named_keys)
-            prepared = prepare(chunk, lease)
+            prepared = await asyncio.to_thread(prepare, chunk, lease)
         return prepared, lease
 
     @asynccontextmanager
@@ -146,14 +147,22 @@ class Workers:
 
     async def _sweep_forever(self) -> None:
         while not self._stopping.is_set():
-            try:
-                await end_all_due(self._database)
-                await chunks.chunk_delete_expired(self._database, self._settings.chunk_retention)
-            except DatabaseUnavailable:
-                pass
-            except Exception:
-                log.exception("the sweep failed; it goes on")
+            for chore in (self._end_imports, self._delete_chunks):
+                try:
+                    await chore()
+                except DatabaseUnavailable:
+                    break
+                except Exception:
+                    log.exception("a chore failed; it is tried again")
             await self._pause(self._stopping, self._settings.sweep_seconds)
+
+    async def _end_imports(self) -> None:
+        await end_all_due(self._database)
+
+    async def _delete_chunks(self) -> None:
+        while await chunks.chunk_delete_expired(self._database, self._settings.chunk_retention):
+            if self._stopping.is_set():
+                return
 
     @staticmethod
     async def _pause(until: asyncio.Event, seconds: float) -> None:

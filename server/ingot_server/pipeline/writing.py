@@ -22,27 +22,24 @@ async def write_records(
     database: Database, account_id: int, table_name: str, key_fields: tuple[str, ...], texts: list[bytes]
 ) -> Written:
     """Writes records in one transaction. Raises KeyFieldsDiffer, DataRefused."""
-    own_keys = not key_fields
-    async with database.transaction() as connection:
-        table = await tables.table_ensure(connection, account_id, table_name, key_fields)
-    decoded = Decoded(texts, range(len(texts)), [0] * len(texts), [], len(texts))
-    checked = check(decoded, table.key_fields)
-    keyed = read_keys(checked.texts, table.key_fields, own_keys=own_keys)
-    if not table.key_fields and keyed.named_keys:
-        async with database.transaction() as connection:
-            adopted = await tables.table_adopt_keys(connection, table.table_id, keyed.named_keys)
-        keyed = read_keys(checked.texts, adopted, own_keys=own_keys)
-    rejects = [(ErrorStage.UPLOAD, found) for found in checked.rejects]
-    rejects += [
-        (ErrorStage.PROCESSING, reject(checked.indexes[position], 0, checked.texts[position], fault))
-        for position, fault in keyed.faults
-    ]
 
-    async def attempt() -> Counts:
+    async def attempt() -> Written:
         async with database.transaction() as connection:
+            table = await tables.table_ensure(connection, account_id, table_name, key_fields)
+            decoded = Decoded(texts, range(len(texts)), [0] * len(texts), [], len(texts))
+            checked = check(decoded, table.key_fields)
+            keyed = read_keys(checked.texts, table.key_fields, own_keys=not key_fields)
+            if not table.key_fields and keyed.named_keys:
+                adopted = await tables.table_adopt_keys(connection, table.table_id, keyed.named_keys)
+                keyed = read_keys(checked.texts, adopted, own_keys=True)
+            rejects = [(ErrorStage.UPLOAD, found) for found in checked.rejects]
+            rejects += [
+                (ErrorStage.PROCESSING, reject(checked.indexes[position], 0, checked.texts[position], fault))
+                for position, fault in keyed.faults
+            ]
             writer = -await records.record_next_write_call(connection)
-            return await records.record_apply(connection, table.table_id, writer, keyed.records)
+            applied = await records.record_apply(connection, table.table_id, writer, keyed.records)
+        counts = replace(applied, received=len(texts), rejected=len(rejects))
+        return Written(counts, sorted(rejects, key=lambda found: found[1].index))
 
-    applied = await database.retrying(attempt)
-    counts = replace(applied, received=len(texts), rejected=len(rejects))
-    return Written(counts, sorted(rejects, key=lambda found: found[1].index))
+    return await database.retrying(attempt)

@@ -42,11 +42,11 @@ class BatchService(batch_service_pb2_grpc.BatchServiceServicer):
         import_id = requests.import_id(request.import_id)
         after = requests.page_position(request.page_token, int) if request.page_token else 0
         size = requests.page_size(request.page_size, 50)
-        await imports.import_get(self._database, caller_account(), import_id)
-        found = await batches.batch_list(self._database, caller_account(), import_id, after, size)
+        await imports.import_expect(self._database, caller_account(), import_id)
+        found = await batches.batch_list(self._database, caller_account(), import_id, after, size + 1)
+        page, more = wire.fitting((wire.batch_message(batch) for _, batch in found), size)
         return pb.ListBatchesResponse(
-            batches=[wire.batch_message(batch) for _, batch in found],
-            next_page_token=requests.page_token(found[-1][0]) if len(found) == size else "",
+            batches=page, next_page_token=requests.page_token(found[len(page) - 1][0]) if more else ""
         )
 
     async def WatchBatch(self, request: pb.WatchBatchRequest, context: Context) -> AsyncIterator[pb.WatchBatchResponse]:

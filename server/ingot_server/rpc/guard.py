@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc import aio
 
 from ingot_server.domain.api_keys import ApiKey, api_key_parse
@@ -111,11 +112,13 @@ class Guard(aio.ServerInterceptor):
             # Not ours: it has no errors of ours to translate.
             return handler
         serve: Any = handler.unary_unary or handler.stream_unary or handler.unary_stream or handler.stream_stream
+        parse = _parser(handler)
 
         async def guarded(request: Any, context: Context) -> Any:
             _account_id.set(account_id)
             self._track(asyncio.current_task())
             async with _errors_as_status(context, method):
+                request = _each_parsed(parse, request) if handler.request_streaming else parse(request)
                 if not handler.response_streaming:
                     return await serve(request, context)
                 # grpc.aio does not close a generator that stops early (grpc/grpc#42295): its resources would wait for
@@ -142,8 +145,8 @@ class Guard(aio.ServerInterceptor):
         matches = key.matches(stored.secret_sha256 if stored else bytes(32))
         if stored is None or not matches or not stored.usable:
             raise ApiKeyInvalid("The API key is unknown, revoked or expired: ask for a new one.")
-        scope = SCOPES.get(method)
-        if scope is not None and scope not in stored.scopes:
+        scope = "" if method.startswith(_REFLECTION) else SCOPES[method]
+        if scope and scope not in stored.scopes:
             raise ScopeMissing(f"The API key lacks the scope {scope}: use a key that has it.", scope=scope)
         return stored.account_id
 
@@ -204,11 +207,27 @@ def _refusing(handler: Handler, status: Status) -> Handler:
     async def refuse(request: Any, context: Context) -> None:
         await context.abort_with_status(status)
 
-    # Without the deserializer: what an unknown caller sent is not even parsed.
-    return _handler_like(handler, refuse, parse=False)
+    return _handler_like(handler, refuse)
 
 
-def _handler_like(handler: Handler, behaviour: Any, *, parse: bool = True) -> Handler:
+def _parser(handler: Handler) -> Callable[[bytes], Any]:
+    deserialize: Any = handler.request_deserializer
+
+    def parse(message: bytes) -> Any:
+        try:
+            return deserialize(message)
+        except DecodeError:
+            raise InvalidRequest({"request": "expected a message of the type that the method takes"}) from None
+
+    return parse
+
+
+async def _each_parsed(parse: Callable[[bytes], Any], messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async for message in messages:
+        yield parse(message)
+
+
+def _handler_like(handler: Handler, behaviour: Any) -> Handler:
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
@@ -217,6 +236,7 @@ def _handler_like(handler: Handler, behaviour: Any, *, parse: bool = True) -> Ha
     }[handler.request_streaming, handler.response_streaming]
     return make(
         behaviour,
-        request_deserializer=handler.request_deserializer if parse else None,
+        # Parsed by the guard, so that what cannot be parsed is an error like others, and only for those with a key.
+        request_deserializer=None,
         response_serializer=handler.response_serializer,
     )

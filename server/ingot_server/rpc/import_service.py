@@ -12,7 +12,7 @@ from ingot_server.pipeline.receiving import Receiver
 from ingot_server.pipeline.settling import end_if_due
 from ingot_server.rpc import requests, wire
 from ingot_server.rpc.guard import Context, caller_account
-from ingot_server.rpc.uploads import open_batch, pieces_of
+from ingot_server.rpc.uploads import beginning, open_batch, pieces_of
 from ingot_server.storage import errors, imports
 from ingot_server.storage.database import Database
 
@@ -41,6 +41,7 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         if first is None:
             raise InvalidRequest({"spec": "expected in the first message, but the stream had none"})
         spec = requests.import_spec(first.spec, first.request_id)
+        beginning(first)
         import_id = await imports.import_create(self._database, caller_account(), spec, first.request_id)
         await context.send_initial_metadata((("ingot-import-id", str(import_id)),))
         batch = await open_batch(self._database, caller_account(), import_id, RUN_BATCH_ID, first)
@@ -92,18 +93,20 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         wanted = requests.error_filter(request)
         after = requests.error_position(request.page_token)
         size = requests.page_size(request.page_size, 100)
-        await imports.import_get(self._database, caller_account(), import_id)
-        found, last = await errors.error_list(self._database, caller_account(), import_id, wanted, after, size)
+        await imports.import_expect(self._database, caller_account(), import_id)
+        found = await errors.error_list(self._database, caller_account(), import_id, wanted, after, size + 1)
+        page, more = wire.fitting((wire.error_message(error) for _, error in found), size)
         return pb.ListImportErrorsResponse(
-            errors=map(wire.error_message, found),
-            next_page_token=requests.page_token(last) if len(found) == size else "",
+            errors=page, next_page_token=requests.page_token(found[len(page) - 1][0]) if more else ""
         )
 
     async def ExportImportErrors(
         self, request: pb.ExportImportErrorsRequest, context: Context
     ) -> AsyncIterator[pb.ExportImportErrorsResponse]:
         import_id = requests.import_id(request.import_id)
-        await imports.import_get(self._database, caller_account(), import_id)
+        if request.format not in pb.ErrorExportFormat.values():
+            raise InvalidRequest({"format": f"expected a format of an error file, got {request.format}"})
+        await imports.import_expect(self._database, caller_account(), import_id)
         format = ErrorFileFormat.CSV if request.format == pb.ERROR_EXPORT_FORMAT_CSV else ErrorFileFormat.NDJSON
         async with aclosing(export_errors(self._database, caller_account(), import_id, format)) as pieces:
             async for lines in pieces:

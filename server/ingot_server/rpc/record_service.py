@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+from ingot.v1 import record_pb2, record_service_pb2_grpc
 from ingot.v1 import record_service_pb2 as pb
-from ingot.v1 import record_service_pb2_grpc
 from ingot_server.domain.errors import InvalidRequest, RecordNotFound
 from ingot_server.pipeline.exporting import export_records
 from ingot_server.pipeline.writing import write_records
@@ -33,6 +33,7 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
 
     async def GetRecord(self, request: pb.GetRecordRequest, context: Context) -> pb.GetRecordResponse:
         key = requests.record_key(request.key)
+        _expect_view(request.view)
         found = await records.record_get(self._database, await self._table_id(request.table), key)
         if found is None:
             raise RecordNotFound(
@@ -43,10 +44,12 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
     async def ListRecords(self, request: pb.ListRecordsRequest, context: Context) -> pb.ListRecordsResponse:
         after = requests.page_position(request.page_token, str) if request.page_token else None
         size = requests.page_size(request.page_size, 100)
-        found = await records.record_list(self._database, await self._table_id(request.table), after, size)
+        _expect_view(request.view)
+        table_id = await self._table_id(request.table)
+        found, more = await records.record_list(self._database, table_id, after, size, wire.PAGE_BYTES_MAX)
+        page, cut = wire.fitting((wire.record_message(record, request.view) for record in found), size)
         return pb.ListRecordsResponse(
-            records=[wire.record_message(record, request.view) for record in found],
-            next_page_token=requests.page_token(found[-1].key) if len(found) == size else "",
+            records=page, next_page_token=requests.page_token(page[-1].key) if cut or more else ""
         )
 
     async def ExportRecords(
@@ -64,6 +67,11 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
 
     async def _table_id(self, name: str) -> int:
         return (await tables.table_get(self._database, caller_account(), requests.table_name(name))).table_id
+
+
+def _expect_view(view: record_pb2.RecordView.ValueType) -> None:
+    if view not in record_pb2.RecordView.values():
+        raise InvalidRequest({"view": f"expected a view of records, got {view}"})
 
 
 def _expect_some(number: int, path: str) -> None:

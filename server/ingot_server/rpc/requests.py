@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from google.protobuf import struct_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -18,7 +18,13 @@ from ingot.v1 import batch_pb2, import_pb2, import_service_pb2, record_error_pb2
 from ingot_server.domain.errors import InvalidRequest
 from ingot_server.domain.formats import DataFormat, FileType
 from ingot_server.domain.imports import ImportSpec, ImportState
-from ingot_server.domain.records import KEY_FIELDS_MAX, ErrorCode, ErrorStage
+from ingot_server.domain.records import (
+    KEY_BYTES_MAX,
+    KEY_FIELD_BYTES_MAX,
+    KEY_FIELDS_MAX,
+    ErrorCode,
+    ErrorStage,
+)
 from ingot_server.storage.errors import FIRST_POSITION, ErrorFilter, ErrorPosition
 from ingot_server.storage.imports import ImportFilter
 
@@ -26,6 +32,8 @@ LABELS_MAX = 16
 LABEL_CHARACTERS_MAX = 63
 REQUEST_ID_CHARACTERS_MAX = 128
 PAGE_SIZE_MAX = 1_000
+TOKEN_CHARACTERS_MAX = 8_192
+SHOWN_CHARACTERS_MAX = 100
 WRITE_RECORDS_MAX = 1_000
 _ID_MAX = 2**63 - 1
 
@@ -46,36 +54,38 @@ class Violations(dict[str, str]):
 def import_id(text: str) -> int:
     """An import's id. Raises InvalidRequest."""
     if not _IMPORT_ID.fullmatch(text) or int(text) > _ID_MAX:
-        raise InvalidRequest({"import_id": f"expected an import's id, a decimal number, got {text!r}"})
+        raise InvalidRequest({"import_id": f"expected an import's id, a decimal number, got {shown(text)}"})
     return int(text)
 
 
 def batch_id(text: str) -> str:
     """A batch's id. Raises InvalidRequest."""
     if not _BATCH_ID.fullmatch(text):
-        raise InvalidRequest({"batch_id": f"expected 1 to 64 letters, digits, `_`, `-` and `.`, got {text!r}"})
+        raise InvalidRequest({"batch_id": f"expected 1 to 64 letters, digits, `_`, `-` and `.`, got {shown(text)}"})
     return text
 
 
 def table_name(text: str, path: str = "table") -> str:
     """A table's name. Raises InvalidRequest."""
     if not _TABLE.fullmatch(text):
-        raise InvalidRequest({path: f"expected 1 to 63 letters, digits and underscores, got {text!r}"})
+        raise InvalidRequest({path: f"expected 1 to 63 letters, digits and underscores, got {shown(text)}"})
     return text
 
 
 def record_key(text: str, path: str = "key") -> str:
     """A record's key. Raises InvalidRequest."""
-    if not text or "\0" in text:
-        raise InvalidRequest({path: "expected a key, without NUL characters"})
+    if not text or "\0" in text or len(text.encode()) > KEY_BYTES_MAX:
+        raise InvalidRequest({path: f"expected a key of 1 to {KEY_BYTES_MAX} bytes, without NUL characters"})
     return text
 
 
 def key_fields(names: Iterable[str], path: str) -> tuple[str, ...]:
     """Names of key fields. Raises InvalidRequest."""
     named = tuple(names)
-    if len(named) > KEY_FIELDS_MAX or len(set(named)) < len(named) or "" in named or any("\0" in n for n in named):
-        raise InvalidRequest({path: f"expected at most {KEY_FIELDS_MAX} different names of fields, got {list(named)}"})
+    distinct = len(set(named)) == len(named) <= KEY_FIELDS_MAX
+    if not distinct or not all(0 < len(name.encode()) <= KEY_FIELD_BYTES_MAX and "\0" not in name for name in named):
+        expected = f"at most {KEY_FIELDS_MAX} different names of fields, each of 1 to {KEY_FIELD_BYTES_MAX} bytes"
+        raise InvalidRequest({path: f"expected {expected}, got {shown(list(named))}"})
     return named
 
 
@@ -109,8 +119,8 @@ def import_filter(request: import_service_pb2.ListImportsRequest) -> ImportFilte
     return ImportFilter(
         table=request.table,
         states=states,
-        created_from=_time(request.created_from) if request.HasField("created_from") else None,
-        created_before=_time(request.created_before) if request.HasField("created_before") else None,
+        created_from=_time(request, "created_from"),
+        created_before=_time(request, "created_before"),
         labels=_labels(request.labels, "labels"),
     )
 
@@ -155,6 +165,12 @@ def record_texts(messages: Iterable[record_pb2.Record]) -> list[bytes]:
     return [message.json if message.HasField("json") else _struct_text(message) for message in messages]
 
 
+def shown(value: object) -> str:
+    """A value as it stands in the text of an error, which must stay short: it travels as metadata."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "..."
+
+
 def page_size(requested: int, default: int) -> int:
     """How many things a page holds. Raises InvalidRequest."""
     if not 0 <= requested <= PAGE_SIZE_MAX:
@@ -169,11 +185,14 @@ def page_token(position: Any) -> str:
 
 def page_position(token: str, kind: type) -> Any:
     """The position that a token names. Raises InvalidRequest."""
+    if len(token) > TOKEN_CHARACTERS_MAX:
+        raise InvalidRequest({"page_token": "expected the next_page_token of the page before"})
     try:
         position = json.loads(base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error):
+    except (ValueError, binascii.Error, RecursionError):
         position = None
-    if not isinstance(position, kind) or (isinstance(position, int) and not 0 <= position <= _ID_MAX):
+    # Not isinstance: true is no number.
+    if type(position) is not kind or (isinstance(position, int) and not 0 <= position <= _ID_MAX):
         raise InvalidRequest({"page_token": "expected the next_page_token of the page before"})
     return position
 
@@ -197,18 +216,24 @@ def _labels(labels: Mapping[str, str], path: str) -> dict[str, str]:
     return dict(labels)
 
 
-def _time(message: Timestamp) -> datetime:
+def _time(
+    request: import_service_pb2.ListImportsRequest, name: Literal["created_from", "created_before"]
+) -> datetime | None:
+    if not request.HasField(name):
+        return None
+    message: Timestamp = getattr(request, name)
     try:
         return message.ToDatetime(UTC)
     except (ValueError, OverflowError):
-        raise InvalidRequest({"created_from": "expected times between the years 1 and 9999"}) from None
+        raise InvalidRequest({name: "expected a time between the years 1 and 9999"}) from None
 
 
 def _struct_text(message: record_pb2.Record) -> bytes:
     # NaN and Infinity become literals that the check of records refuses, so that they are reported there.
-    return json.dumps(_struct_value(message.struct), ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "surrogatepass"
-    )
+    # Sorted, because the order of a protobuf map differs from process to process: a record that is sent again must give
+    # the same text on any server.
+    value = _struct_value(message.struct)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8", "surrogatepass")
 
 
 def _struct_value(struct: struct_pb2.Struct) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from ingot.v1 import error_reason_pb2
 from ingot_server.domain import errors
 
 DOMAIN = "ingot.v1"
+MESSAGE_CHARACTERS_MAX = 1_000
+FACT_CHARACTERS_MAX = 300
+VIOLATIONS_MAX = 10
 
 _CODES: dict[type[errors.IngotError], tuple[grpc.StatusCode, str]] = {
     errors.InvalidRequest: (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
@@ -57,18 +60,20 @@ def status_of(error: errors.IngotError) -> Status:
     """The status that tells a caller about `error`."""
     code, reason = _CODES[type(error)]
     error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}")
-    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=error.facts)]
+    # All of it travels as metadata, which is limited to 8 KiB in all.
+    facts = {name: value[:FACT_CHARACTERS_MAX] for name, value in error.facts.items()}
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=facts)]
     if isinstance(error, errors.InvalidRequest):
         violations = [
             error_details_pb2.BadRequest.FieldViolation(field=field, description=expected)
-            for field, expected in error.violations.items()
+            for field, expected in list(error.violations.items())[:VIOLATIONS_MAX]
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     if type(error) in _RETRY_AFTER:
         delay = duration_pb2.Duration()
         delay.FromTimedelta(_RETRY_AFTER[type(error)])
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    return Status(code, error.message, details)
+    return Status(code, error.message[:MESSAGE_CHARACTERS_MAX], details)
 
 
 def status_of_fault(error_id: str) -> Status:

@@ -1,37 +1,74 @@
 """Reads the messages of the two calls that carry uploads, UploadBatch and RunImport."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from ingot.v1.batch_service_pb2 import UploadBatchRequest
 from ingot.v1.import_service_pb2 import RunImportRequest
 from ingot_server.domain.batches import OffsetUnit
-from ingot_server.domain.errors import InvalidRequest
+from ingot_server.domain.errors import InvalidRequest, OffsetGap
+from ingot_server.domain.formats import DataFormat
 from ingot_server.pipeline.receiving import Piece
 from ingot_server.rpc import requests
 from ingot_server.storage import batches
 from ingot_server.storage.batches import OpenBatch
 from ingot_server.storage.database import Database
 
+TOTAL_MAX = 10**15
+"""More than a petabyte or a trillion records is a mistake."""
+
 Message = TypeVar("Message", UploadBatchRequest, RunImportRequest)
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What the first message of an upload says of the whole."""
+
+    format: DataFormat | None
+    expected_total: int | None
+
+
+def beginning(first: UploadBatchRequest | RunImportRequest) -> Beginning:
+    """What the first message says of the whole. Raises InvalidRequest, before anything is made for it."""
+    format = requests.data_format(first.format) if first.HasField("format") else None
+    if not 0 <= first.expected_total <= TOTAL_MAX:
+        raise InvalidRequest({"expected_total": f"expected 0 to {TOTAL_MAX}, got {first.expected_total}"})
+    if first.records and first.data:
+        raise InvalidRequest({"data": "expected either records or data in a message, not both"})
+    if format is not None and first.records:
+        raise InvalidRequest({"format": "expected only for data, not for records"})
+    return Beginning(format, first.expected_total if first.HasField("expected_total") else None)
 
 
 async def open_batch(
     database: Database, account_id: int, import_id: int, batch_id: str, first: UploadBatchRequest | RunImportRequest
 ) -> OpenBatch:
-    """The batch that an upload goes on with, as its first message describes it. Raises InvalidRequest."""
-    format = requests.data_format(first.format) if first.HasField("format") else None
-    if first.expected_total < 0:
-        raise InvalidRequest({"expected_total": f"expected 0 or more, got {first.expected_total}"})
-    batch = await batches.batch_open(database, account_id, import_id, batch_id)
-    if format is not None and batch.unit is OffsetUnit.RECORDS:
+    """The batch that an upload goes on with, as its first message describes it. Raises InvalidRequest, OffsetGap."""
+    begun = beginning(first)
+    piece = _piece(first)
+    batch = await batches.batch_find(database, account_id, import_id, batch_id)
+    if batch is None:
+        # A batch cannot be deleted, and one that is left over keeps its import from being finished.
+        if piece.data and begun.format is None:
+            raise InvalidRequest({"format": "expected in the first message, because the batch carries data"})
+        if piece.offset:
+            raise OffsetGap(
+                f"offset: expected 0 for a new batch, got {piece.offset}",
+                import_id=import_id,
+                batch_id=batch_id,
+                expected_offset=0,
+                committed_offset=0,
+            )
+        batch = await batches.batch_create(database, account_id, import_id, batch_id)
+    if begun.format is not None and batch.unit is OffsetUnit.RECORDS:
         raise InvalidRequest({"format": "expected none, because this batch carries records"})
-    if format is not None and batch.format not in (None, format):
+    if begun.format is not None and batch.format not in (None, begun.format):
         raise InvalidRequest({"format": "expected the same as when the batch was begun, or none"})
     if not batch.finished:
-        batch.format = batch.format or format
-        if first.HasField("expected_total"):
-            batch.expected_total = first.expected_total
+        batch.format = batch.format or begun.format
+        if begun.expected_total is not None:
+            batch.expected_total = begun.expected_total
     return batch
 
 

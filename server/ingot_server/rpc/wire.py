@@ -1,11 +1,24 @@
 """Turns domain values into messages."""
 
+import json
+from collections.abc import Iterable
 from datetime import datetime
+from math import isinf
+from typing import TypeVar
 
 from google.protobuf import json_format, struct_pb2
+from google.protobuf.message import DecodeError, EncodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ingot.v1 import batch_pb2, import_pb2, record_error_pb2, record_pb2, stage_pb2, table_pb2
+from ingot.v1 import (
+    batch_pb2,
+    import_pb2,
+    record_error_pb2,
+    record_pb2,
+    record_service_pb2,
+    stage_pb2,
+    table_pb2,
+)
 from ingot_server.domain.batches import Batch
 from ingot_server.domain.formats import DataFormat
 from ingot_server.domain.imports import Import
@@ -13,6 +26,29 @@ from ingot_server.domain.progress import Counts, ErrorGroup, RecordError, Stage
 from ingot_server.domain.records import ErrorStage, Reject
 from ingot_server.domain.tables import Table
 from ingot_server.storage.records import StoredRecord
+
+PAGE_BYTES_MAX = 2_097_152
+"""gRPC clients take messages of 4 MiB if they are not told otherwise."""
+STRUCT_BYTES_MAX = 3_145_728
+_SURELY_SHALLOW = 30
+"""Protobuf nests messages 100 deep; each level of a structure takes up to three, and what is around it three more."""
+
+M = TypeVar("M", bound=Message)
+
+
+def fitting(messages: Iterable[M], number: int) -> tuple[list[M], bool]:
+    """The first messages, as many as fit into a page, but one in any case; and whether there are more.
+
+    A page holds at most `number` messages, and about PAGE_BYTES_MAX bytes.
+    """
+    page: list[M] = []
+    size = 0
+    for message in messages:
+        size += message.ByteSize()
+        if len(page) == number or (page and size > PAGE_BYTES_MAX):
+            return page, True
+        page.append(message)
+    return page, False
 
 
 def import_message(found: Import) -> import_pb2.Import:
@@ -106,18 +142,40 @@ def reject_messages(stage: ErrorStage, reject: Reject) -> list[record_error_pb2.
 
 
 def record_message(found: StoredRecord, view: record_pb2.RecordView.ValueType) -> record_pb2.StoredRecord:
-    """A stored record in the form that was asked for."""
+    """A stored record in the form that was asked for; as JSON where it cannot be had as a structure."""
     message = record_pb2.StoredRecord(
         key=found.key,
         create_time=_time(found.create_time),
         update_time=_time(found.update_time),
         import_id=str(found.writer) if found.writer > 0 else "",
     )
-    if view == record_pb2.RECORD_VIEW_STRUCT:
-        message.struct.CopyFrom(json_format.Parse(found.data, struct_pb2.Struct(), max_recursion_depth=200))
-    else:
+    if view != record_pb2.RECORD_VIEW_STRUCT or not _set_struct(message, found.data):
         message.json = found.data
     return message
+
+
+def _set_struct(message: record_pb2.StoredRecord, data: str) -> bool:
+    """Sets the structure; False, and nothing is set, if a number, the depth or the size is beyond what it may have."""
+    try:
+        value = json.loads(data, parse_int=_double, parse_float=_double)
+        json_format.ParseDict(value, message.struct, max_recursion_depth=200)
+        if data.count("{") + data.count("[") > _SURELY_SHALLOW:
+            # As deep in messages as it ever is when it is sent.
+            answer = record_service_pb2.ListRecordsResponse(records=[message])
+            record_service_pb2.ListRecordsResponse.FromString(answer.SerializeToString())
+        if message.ByteSize() <= STRUCT_BYTES_MAX:
+            return True
+    except (json_format.ParseError, EncodeError, DecodeError, OverflowError):
+        pass
+    message.ClearField("struct")
+    return False
+
+
+def _double(number: str) -> float:
+    value = float(number)
+    if isinf(value):
+        raise OverflowError
+    return value
 
 
 def table_message(table: Table) -> table_pb2.Table:

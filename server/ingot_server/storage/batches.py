@@ -41,9 +41,7 @@ class OpenBatch:
     finished: bool
     closed: bool
     key_fields: tuple[str, ...]
-    """The key fields that hold for this import; empty if records carry their own."""
-    own_keys: bool
-    """Whether a record's `keys` field is an instruction: the import itself named no key fields."""
+    """The key fields that were known when the import was made; if there were none, records must carry their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +50,8 @@ class Lease:
 
     batch_seq: int
     import_id: int
+    chunks_done: int
+    """Chunks are processed in order: the next one has this index."""
     generation: int
     """Raised by each claim; a write that names an old one has no effect."""
     table_id: int
@@ -60,39 +60,45 @@ class Lease:
     """Whether a record's `keys` field is an instruction: the import itself named no key fields."""
 
 
-async def batch_open(database: Database, account_id: int, import_id: int, batch_id: str) -> OpenBatch:
-    """The batch with this id, made if it does not exist.
-
-    Raises ImportNotFound, and ImportStateRefused for a new batch of an import that takes no more.
-    """
-    existing = await database.fetchrow(sql.batch_open, account_id, import_id, batch_id)
-    if existing is None:
-        async with database.transaction() as connection:
-            # The shared lock keeps the import from being finished before the batch is there to be seen.
-            owner = await connection.fetchrow(imports.sql.import_lock_shared, account_id, import_id)
-            if owner is None:
-                raise imports.import_not_found(import_id)
-            if owner["state"] != ImportState.RECEIVING:
-                raise imports.import_state_refused(import_id, owner["state"], "it takes no new batch")
-            await connection.execute(sql.batch_create, import_id, batch_id)
-            existing = await connection.fetchrow(sql.batch_open, account_id, import_id, batch_id)
-            assert existing is not None  # noqa: S101 made above
+async def batch_find(database: Database, account_id: int, import_id: int, batch_id: str) -> OpenBatch | None:
+    """The batch with this id, to go on with; None if there is none."""
+    row = await database.fetchrow(sql.batch_open, account_id, import_id, batch_id)
+    if row is None:
+        return None
     return OpenBatch(
         account_id=account_id,
         import_id=import_id,
         batch_id=batch_id,
-        batch_seq=existing["batch_seq"],
-        unit=OffsetUnit(existing["unit"]) if existing["unit"] else None,
-        format=_format(existing["format"]),
-        decoder_state=msgspec.json.decode(existing["decoder_state"]) if existing["decoder_state"] else None,
-        expected_total=existing["expected_total"],
-        committed_offset=existing["committed_offset"],
-        received=existing["received"],
-        finished=existing["finished"],
-        closed=existing["closed"],
-        key_fields=tuple(existing["key_fields"] or existing["table_key_fields"]),
-        own_keys=not existing["key_fields"],
+        batch_seq=row["batch_seq"],
+        unit=OffsetUnit(row["unit"]) if row["unit"] else None,
+        format=_format(row["format"]),
+        decoder_state=msgspec.json.decode(row["decoder_state"]) if row["decoder_state"] else None,
+        expected_total=row["expected_total"],
+        committed_offset=row["committed_offset"],
+        received=row["received"],
+        finished=row["finished"],
+        closed=row["closed"],
+        key_fields=tuple(row["known_key_fields"]),
     )
+
+
+async def batch_create(database: Database, account_id: int, import_id: int, batch_id: str) -> OpenBatch:
+    """A new batch, or the one that another stream has just made under this id.
+
+    Raises ImportNotFound, and ImportStateRefused if the import takes no more batches.
+    """
+    async with database.transaction() as connection:
+        # The shared lock keeps the import from being finished before the batch is there to be seen.
+        owner = await connection.fetchrow(imports.sql.import_lock_shared, account_id, import_id)
+        if owner is None:
+            raise imports.import_not_found(import_id)
+        if owner["state"] != ImportState.RECEIVING:
+            raise imports.import_state_refused(import_id, owner["state"], "it takes no new batch")
+        await connection.execute(sql.batch_create, import_id, batch_id)
+    made = await batch_find(database, account_id, import_id, batch_id)
+    if made is None:
+        raise imports.import_not_found(import_id)
+    return made
 
 
 async def batch_append(
@@ -171,6 +177,7 @@ async def batch_claim(database: Database, lease: timedelta) -> Lease | None:
     return Lease(
         batch_seq=row["batch_seq"],
         import_id=row["import_id"],
+        chunks_done=row["chunks_done"],
         generation=row["lease_generation"],
         table_id=row["table_id"],
         key_fields=tuple(row["key_fields"] or row["table_key_fields"]),
@@ -181,6 +188,11 @@ async def batch_claim(database: Database, lease: timedelta) -> Lease | None:
 async def batch_extend_lease(database: Database, lease: Lease, duration: timedelta) -> bool:
     """Keeps the lease for `duration` from now; False if it was lost."""
     return await database.execute(sql.batch_extend_lease, lease.batch_seq, lease.generation, duration) == 1
+
+
+async def batch_release_all(database: Database) -> int:
+    """Takes all leases back, for a caller who knows that no other server is running; how many there were."""
+    return await database.execute(sql.batch_release_all)
 
 
 async def batch_release(database: Database, lease: Lease) -> None:

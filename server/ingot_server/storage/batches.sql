@@ -18,10 +18,9 @@ SELECT
     upload_accepted + upload_rejected AS received,
     import.state,
     import.key_fields,
-    record_table.key_fields AS table_key_fields
+    import.known_key_fields
 FROM batch
 JOIN import USING (import_id)
-JOIN record_table USING (table_id)
 WHERE import.account_id = $1
   AND import_id = $2
   AND batch_id = $3
@@ -104,6 +103,7 @@ RETURNING
     batch.batch_seq,
     batch.import_id,
     batch.lease_generation,
+    batch.chunks_done,
     import.table_id,
     import.key_fields,
     record_table.key_fields AS table_key_fields
@@ -114,6 +114,12 @@ UPDATE batch
 SET lease_until = clock_timestamp() + $3::interval
 WHERE batch_seq = $1
   AND lease_generation = $2
+
+-- name: batch_release_all
+-- Takes all leases back: whoever held them is known to be gone.
+UPDATE batch
+SET lease_until = clock_timestamp(), lease_generation = lease_generation + 1
+WHERE lease_until > clock_timestamp()
 
 -- name: batch_release
 -- Gives a batch back, behind those that have waited longer. $1 batch, $2 lease generation.

@@ -82,6 +82,12 @@ async def chunk_delete_of_import(connection: "Connection", import_id: int) -> No
     await connection.execute(sql.chunk_delete_of_import, import_id)
 
 
-async def chunk_delete_expired(database: Database, retention: timedelta) -> int:
-    """Deletes chunks of imports that ended longer than `retention` ago, 1,000 at most; how many."""
-    return await database.execute(sql.chunk_delete_expired, retention)
+async def chunk_delete_expired(database: Database, retention: timedelta) -> bool:
+    """Deletes the chunks of one import that ended longer than `retention` ago; False if there is none."""
+    async with database.transaction() as connection:
+        import_id = await connection.fetchval(sql.chunk_import_expired, retention)
+        if import_id is None:
+            return False
+        await chunk_delete_of_import(connection, import_id)
+        await connection.execute(sql.chunk_note_deleted, import_id)
+        return True

@@ -37,14 +37,18 @@ ORDER BY chunk_index
 DELETE FROM chunk
 WHERE batch_seq IN (SELECT batch_seq FROM batch WHERE import_id = $1)
 
--- name: chunk_delete_expired
--- Deletes chunks of imports that ended long ago. $1 how long.
-DELETE FROM chunk
-WHERE (batch_seq, chunk_index) IN (
-    SELECT chunk.batch_seq, chunk.chunk_index
-    FROM chunk
-    JOIN batch USING (batch_seq)
-    JOIN import USING (import_id)
-    WHERE import.finish_time < now() - $1::interval
-    LIMIT 1000
-)
+-- name: chunk_import_expired
+-- An import that ended long ago and still has its chunks; ours until the end of the transaction. $1 how long.
+SELECT import_id
+FROM import
+WHERE finish_time < now() - $1::interval
+  AND NOT chunks_deleted
+ORDER BY finish_time
+LIMIT 1
+FOR UPDATE SKIP LOCKED
+
+-- name: chunk_note_deleted
+-- Remembers that an import has no chunks any more. $1 import id.
+UPDATE import
+SET chunks_deleted = true
+WHERE import_id = $1

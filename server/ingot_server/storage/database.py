@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_TRANSIENT_CLASSES = ("08", "53", "57P", "58")
-_TRANSIENT_STATES = ("40001", "40P01", "40003", "55P03", "25006", "57014", "25P03")
+# 28 and 3D concern connecting: a wrong password or a missing database is mended outside, not by the caller.
+_TRANSIENT_CLASSES = ("08", "28", "3D", "53", "57P", "58", "XX")
+_TRANSIENT_STATES = ("40001", "40P01", "40003", "55P03", "25006", "57014", "25P03", "55000")
 _REFUSED_CLASSES = ("22", "23", "54")
 
 

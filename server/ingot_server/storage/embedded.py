@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 import asyncpg
 
-from ingot_server.storage.postgres_binaries import PostgresBinaries, find_binaries
+from ingot_server.storage.postgres_binaries import PostgresBinaries, find_binaries, find_version
 from ingot_server.storage.postgres_cluster import SUPERUSER, ensure_cluster
 from ingot_server.storage.postgres_folder import PORT, PostgresFolder, socket_fits
 from ingot_server.storage.postgres_processes import GRACE_SECONDS, TELL_SECONDS, stop_leftovers
@@ -95,6 +95,25 @@ class EmbeddedPostgres:
         """The process id of the postmaster, while PostgreSQL is started."""
         return self._started().pid
 
+    async def check(self) -> None:
+        """Raises EmbeddedPostgresError if `start` could not succeed with these programs, this user and this folder."""
+        user = PostgresUser.choose(self._postgres_user, self._folder.cluster)
+        existing = next(folder for folder in (self._folder.path, *self._folder.path.parents) if folder.exists())
+        blocked = await user.blocked_at(existing)
+        if blocked and blocked != self._folder.path:
+            raise _cannot_enter(user, blocked, self._folder.path)
+        await find_version(self._postgres_bin)
+
+    def exists(self) -> bool:
+        """Whether the data folder holds a cluster."""
+        return (self._folder.cluster / "PG_VERSION").exists()
+
+    async def dsn_of_running(self) -> str | None:
+        """The URL of the database if another process runs it; None if nobody does."""
+        if not await asyncio.to_thread(self._folder.locked_by_other):
+            return None
+        return _dsn(self._folder.socket, DATABASE)
+
     async def start(self) -> None:
         """Returns when the database answers; there is no time limit, because a recovery takes as long as it takes.
 
@@ -137,7 +156,7 @@ class EmbeddedPostgres:
     def _dsn(self, database: str) -> str:
         if self._socket is None:
             raise RuntimeError("not started")
-        return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self._socket))}&port={PORT}"
+        return _dsn(self._socket, database)
 
     async def _end(self) -> None:
         if (process := self._process) is None or process.returncode is not None:
@@ -181,11 +200,7 @@ class EmbeddedPostgres:
             await asyncio.to_thread(self._folder.let_enter)
             blocked = await self._user.blocked_at(path)
         if blocked:
-            raise EmbeddedPostgresError(
-                f"PostgreSQL refuses to run as root, and the user {self._user.name} cannot enter {blocked} on the way "
-                f"to {path}: set INGOT_DATA_DIR to a folder that anyone can get to, such as /var/lib/ingot, "
-                "or start Ingot as an ordinary user."
-            )
+            raise _cannot_enter(self._user, blocked, path)
 
     async def _elsewhere(self) -> Path | None:
         """A temporary folder for the socket that PostgreSQL's user can enter; None if our own path is short enough."""
@@ -250,6 +265,18 @@ class EmbeddedPostgres:
 
     async def _said(self) -> list[str]:
         return await asyncio.to_thread(self._folder.log_lines, self._log_start)
+
+
+def _cannot_enter(user: PostgresUser, blocked: Path, path: Path) -> EmbeddedPostgresError:
+    return EmbeddedPostgresError(
+        f"PostgreSQL refuses to run as root, and the user {user.name} cannot enter {blocked} on the way "
+        f"to {path}: set INGOT_DATA_DIR to a folder that anyone can get to, such as /var/lib/ingot, "
+        "or start Ingot as an ordinary user."
+    )
+
+
+def _dsn(socket: Path, database: str) -> str:
+    return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(socket))}&port={PORT}"
 
 
 def _in_words(status: int) -> str:

@@ -1,4 +1,8 @@
-"""The errors of records: groups that are always exact, and a full list up to a limit."""
+"""The errors of records: groups that are always exact, and a full list up to a limit.
+
+Groups are few, whatever a sender calls his fields: those of a batch, a stage and a code are at most GROUP_FIELDS_MAX,
+and one more, without a field, that also counts the errors of all further fields.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +12,17 @@ import asyncpg
 import msgspec
 
 from ingot_server.domain.progress import ErrorGroup, RecordError
-from ingot_server.domain.records import ErrorCode, ErrorStage, Fault, Reject
+from ingot_server.domain.records import RAW_BYTES_MAX, ErrorCode, ErrorStage, Fault, Reject
 from ingot_server.storage.database import Database
 from ingot_server.storage.sql import Queries
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
+
+GROUP_FIELDS_MAX = 100
+"""How many fields of one batch, stage and code have groups of their own."""
+GROUPS_LISTED_MAX = 100
+"""How many groups of a stage are listed."""
 
 sql = Queries("errors.sql")
 
@@ -88,13 +97,17 @@ async def error_add(
     ]
     await connection.copy_records_to_table("record_error", records=rows[:storable], columns=_COLUMNS)
     counts: dict[tuple[ErrorCode, str], int] = {}
-    examples: dict[tuple[ErrorCode, str], str] = {}
+    examples: list[str | None] = []
+    fields: dict[ErrorCode, int] = {}
     for reject in rejects:
         for fault in reject.faults:
             group = (fault.code, fault.field)
+            if group not in counts:
+                fields[fault.code] = fields.get(fault.code, 0) + bool(fault.field)
+                # At most GROUP_FIELDS_MAX fields come before the first that gets no group, whose example may be needed.
+                shown = not fault.field or fields[fault.code] <= GROUP_FIELDS_MAX + 1
+                examples.append(_example(reject, fault) if shown else None)
             counts[group] = counts.get(group, 0) + 1
-            if group not in examples:
-                examples[group] = _example(reject, fault)
     await connection.execute(
         sql.error_group_add,
         import_id,
@@ -103,13 +116,14 @@ async def error_add(
         [code for code, _ in counts],
         [field for _, field in counts],
         list(counts.values()),
-        list(examples.values()),
+        examples,
+        GROUP_FIELDS_MAX,
     )
 
 
 async def error_group_list(database: Database, import_id: int, batch_id: str = "") -> list[ErrorGroup]:
-    """The groups of an import, or of one of its batches, most frequent first; at most 100."""
-    rows = await database.fetch(sql.error_group_list, import_id, batch_id)
+    """The groups of an import, or of one of its batches; of each stage the 100 most frequent, these first."""
+    rows = await database.fetch(sql.error_group_list, import_id, batch_id, GROUPS_LISTED_MAX)
     return [
         ErrorGroup(
             stage=ErrorStage(row["stage"]),
@@ -117,7 +131,7 @@ async def error_group_list(database: Database, import_id: int, batch_id: str = "
             field=row["field"],
             count=row["error_count"],
             example=_error(
-                {**msgspec.json.decode(row["example"]), **{name: row[name] for name in ("stage", "code", "field")}}
+                {**msgspec.json.decode(row["example"]), **{name: row[name] for name in ("batch_id", "stage", "code")}}
             ),
         )
         for row in rows
@@ -126,8 +140,8 @@ async def error_group_list(database: Database, import_id: int, batch_id: str = "
 
 async def error_list(
     database: Database, account_id: int, import_id: int, wanted: ErrorFilter, after: ErrorPosition, limit: int
-) -> tuple[list[RecordError], ErrorPosition]:
-    """The errors after a position, by batch and index, and the position of the last of them."""
+) -> list[tuple[ErrorPosition, RecordError]]:
+    """The errors after a position, by batch and index, each with its own position."""
     rows = await database.fetch(
         sql.error_list,
         account_id,
@@ -139,18 +153,20 @@ async def error_list(
         *after,
         limit,
     )
-    last = (rows[-1]["batch_seq"], rows[-1]["record_index"], rows[-1]["ordinal"]) if rows else after
-    return [_error(row) for row in rows], last
+    return [((row["batch_seq"], row["record_index"], row["ordinal"]), _error(row)) for row in rows]
 
 
 def _example(reject: Reject, fault: Fault) -> str:
     return msgspec.json.encode(
         {
             "record_index": reject.index,
+            # Of an error that is counted without its field, this is the only place that tells it.
+            "field": fault.field,
             "key": reject.key,
             "message": fault.message,
-            "raw": reject.raw,
-            "raw_truncated": reject.raw_truncated,
+            # Bytes shown as `\xNN` are four times as long, and an import is sent with 200 examples.
+            "raw": reject.raw[:RAW_BYTES_MAX],
+            "raw_truncated": reject.raw_truncated or len(reject.raw) > RAW_BYTES_MAX,
             "line": reject.line,
         }
     ).decode()

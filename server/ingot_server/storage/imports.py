@@ -12,6 +12,7 @@ from ingot_server.domain.errors import (
     ImportNotFound,
     ImportStateRefused,
     RequestIdReused,
+    UploadConflict,
 )
 from ingot_server.domain.imports import Import, ImportSpec, ImportState
 from ingot_server.domain.progress import Counts, Stage, percent, stage_state
@@ -43,15 +44,23 @@ async def import_create(database: Database, account_id: int, spec: ImportSpec, r
         table = await tables.table_ensure(connection, account_id, spec.table, spec.key_fields)
         labels = msgspec.json.encode(dict(spec.labels)).decode()
         created = await connection.fetchval(
-            sql.import_create, account_id, table.table_id, spec.key_fields, labels, request_id or None
+            sql.import_create,
+            account_id,
+            table.table_id,
+            spec.key_fields,
+            table.key_fields,
+            labels,
+            request_id or None,
         )
         if created is not None:
             return int(created)
-        original_id = await connection.fetchval(sql.import_find_request, account_id, request_id)
-    original = await import_get(database, account_id, original_id)
-    if original.spec != spec:
-        raise RequestIdReused(import_id=original_id, request_id=request_id)
-    return int(original_id)
+        original = await connection.fetchrow(sql.import_find_request, account_id, request_id)
+        if original is None:
+            raise UploadConflict("The import with this request id was just deleted: call again.")
+        # Raised within the transaction, so that nothing is left of a refused request, not even the table.
+        if _import(original).spec != spec:
+            raise RequestIdReused(import_id=original["import_id"], request_id=request_id)
+        return int(original["import_id"])
 
 
 async def import_get(database: Database, account_id: int, import_id: int) -> Import:
@@ -60,6 +69,12 @@ async def import_get(database: Database, account_id: int, import_id: int) -> Imp
     if row is None:
         raise import_not_found(import_id)
     return await with_groups(database, _import(row))
+
+
+async def import_expect(database: Database, account_id: int, import_id: int) -> None:
+    """Raises ImportNotFound if the account has no such import."""
+    if await database.fetchrow(sql.import_expect, account_id, import_id) is None:
+        raise import_not_found(import_id)
 
 
 async def import_get_many(database: Database, import_ids: Sequence[int]) -> dict[int, Import]:
@@ -136,9 +151,9 @@ async def import_settle(database: Database, import_id: int, state: ImportState, 
     await database.execute(sql.import_settle, import_id, ImportState.PROCESSING, state, message)
 
 
-async def import_list_unsettled(database: Database) -> list[tuple[int, ImportState]]:
-    """The imports whose end may be due."""
-    return [(row["import_id"], ImportState(row["state"])) for row in await database.fetch(sql.import_list_unsettled)]
+async def import_list_due(database: Database) -> list[int]:
+    """The imports whose end is due."""
+    return [row["import_id"] for row in await database.fetch(sql.import_list_due)]
 
 
 async def import_delete(database: Database, account_id: int, import_id: int) -> None:

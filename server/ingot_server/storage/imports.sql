@@ -1,15 +1,15 @@
 -- name: import_create
--- Makes an import, unless the account has used the request id. $1 account, $2 table id, $3 key fields, $4 labels,
--- $5 request id or NULL.
-INSERT INTO import (account_id, table_id, key_fields, labels, request_id)
-VALUES ($1, $2, $3, $4, $5)
+-- Makes an import, unless the account has used the request id. $1 account, $2 table id, $3 key fields, $4 key fields
+-- of the table, $5 labels, $6 request id or NULL.
+INSERT INTO import (account_id, table_id, key_fields, known_key_fields, labels, request_id)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (account_id, request_id) DO NOTHING
 RETURNING import_id
 
 -- name: import_find_request
 -- The import that was made with a request id. $1 account, $2 request id.
-SELECT import_id
-FROM import
+SELECT *
+FROM import_report
 WHERE account_id = $1
   AND request_id = $2
 
@@ -17,6 +17,13 @@ WHERE account_id = $1
 -- One import. $1 account, $2 import id.
 SELECT *
 FROM import_report
+WHERE account_id = $1
+  AND import_id = $2
+
+-- name: import_expect
+-- A row if the account has the import. $1 account, $2 import id.
+SELECT
+FROM import
 WHERE account_id = $1
   AND import_id = $2
 
@@ -51,12 +58,11 @@ FOR UPDATE
 
 -- name: import_lock_shared
 -- What a new batch must know of its import, which meanwhile cannot be finished. $1 account, $2 import id.
-SELECT import.state, import.key_fields, record_table.key_fields AS table_key_fields
+SELECT state
 FROM import
-JOIN record_table USING (table_id)
-WHERE import.account_id = $1
+WHERE account_id = $1
   AND import_id = $2
-FOR SHARE OF import
+FOR SHARE
 
 -- name: import_set_state
 -- Moves an import that is locked. $1 import id, $2 state.
@@ -96,11 +102,19 @@ SET closed = true, lease_generation = lease_generation + 1, update_time = clock_
 WHERE import_id = $1
   AND NOT closed
 
--- name: import_list_unsettled
--- Imports whose end is due: cancelled ones, and those whose last chunk may be processed.
-SELECT import_id, state
+-- name: import_list_due
+-- Imports whose end is due: cancelled ones, and those whose last chunk is processed.
+SELECT import_id
 FROM import
-WHERE state IN ('PROCESSING', 'CANCELLING')
+WHERE state = 'CANCELLING'
+   OR (
+        state = 'PROCESSING'
+        AND NOT EXISTS (
+            SELECT FROM batch
+            WHERE batch.import_id = import.import_id
+              AND chunks_done < chunks_received
+        )
+    )
 ORDER BY import_id
 LIMIT 1000
 

@@ -55,8 +55,8 @@ def bundled_folder() -> Path:
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
-async def find_binaries(wanted: Path | None, user: PostgresUser, data_dir: Path) -> PostgresBinaries:
-    """The programs, where `user` can run them: in their own folder, else in a copy in `data_dir`."""
+async def find_version(wanted: Path | None) -> PostgresBinaries:
+    """The programs in `wanted`, or the bundled ones. Raises EmbeddedPostgresError if they are not what is needed."""
     folder = wanted or bundled_folder()
     for program in _PROGRAMS:
         if not (folder / program).is_file():
@@ -69,6 +69,13 @@ async def find_binaries(wanted: Path | None, user: PostgresUser, data_dir: Path)
             f"{folder} holds PostgreSQL {found.version}, and Ingot needs {MAJOR_MIN} or newer to run its own: "
             "name another folder in INGOT_POSTGRES_BIN, or a database in INGOT_DATABASE_URL."
         )
+    return found
+
+
+async def find_binaries(wanted: Path | None, user: PostgresUser, data_dir: Path) -> PostgresBinaries:
+    """The programs, where `user` can run them: in their own folder, else in a copy in `data_dir`."""
+    found = await find_version(wanted)
+    folder = found.folder
     if not user.switched or await _runs(folder, user):
         return found
     copy = await asyncio.to_thread(_copy_out, found, data_dir / f"postgres-binaries-{found.version}")

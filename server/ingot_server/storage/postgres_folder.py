@@ -36,6 +36,20 @@ class PostgresFolder:
         self.socket = path / "socket"
         self._lock: int | None = None
 
+    def locked_by_other(self) -> bool:
+        """Whether a server uses the folder."""
+        try:
+            lock = os.open(self.path / "ingot.lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
     def lock(self) -> None:
         """Makes the folder if needed, and makes it ours until `unlock` or until this process is gone."""
         if self._lock is not None:

@@ -85,9 +85,15 @@ async def record_get(database: Database, table_id: int, key: str) -> StoredRecor
     return _record(row) if row else None
 
 
-async def record_list(database: Database, table_id: int, after: str | None, limit: int) -> list[StoredRecord]:
-    """The records whose keys follow `after`, by key."""
-    return [_record(row) for row in await database.fetch(sql.record_list, table_id, after, limit)]
+async def record_list(
+    database: Database, table_id: int, after: str | None, limit: int, bytes_max: int
+) -> tuple[list[StoredRecord], bool]:
+    """The records whose keys follow `after`, by key, and whether there are more.
+
+    At most `limit`, and no more than fit into `bytes_max` bytes of JSON text; but one in any case.
+    """
+    rows = await database.fetch(sql.record_list, table_id, after, limit, bytes_max)
+    return [StoredRecord(*tuple(row)[:-1]) for row in rows], bool(rows and rows[-1]["followed"])
 
 
 async def record_delete(database: Database, table_id: int, keys: Sequence[str]) -> int:

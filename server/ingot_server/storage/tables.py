@@ -16,24 +16,33 @@ sql = Queries("tables.sql")
 
 
 async def table_ensure(connection: "Connection", account_id: int, name: str, key_fields: tuple[str, ...]) -> Table:
-    """The table with this name, made if needed and keyed by `key_fields` if these are given and it has none yet.
+    """The table with this name, made if needed; its key fields stay as they are until the transaction ends.
 
-    Raises KeyFieldsDiffer if it is keyed by others.
+    `key_fields`, if given, become the table's if it has none yet, or if it has no record and no import is under way:
+    a wrong key must not spoil a name for good. Raises KeyFieldsDiffer if it is keyed by others.
     """
     await connection.execute(sql.table_ensure, account_id, name, key_fields)
-    row = await connection.fetchrow(sql.table_get, account_id, name)
-    assert row is not None  # noqa: S101 tables are never deleted
-    table = _table(row)
+    table = await _table_lock(connection, account_id, name)
     if not key_fields or table.key_fields == key_fields:
         return table
-    adopted = await table_adopt_keys(connection, table.table_id, key_fields)
-    if adopted != key_fields:
+    await connection.execute(sql.table_lock_alone, table.table_id)
+    await connection.execute(sql.table_rekey, table.table_id, key_fields)
+    await connection.execute(sql.table_name_keys, table.table_id, key_fields)
+    table = await _table_lock(connection, account_id, name)
+    if table.key_fields != key_fields:
         raise KeyFieldsDiffer(
-            f"key_fields: table {name} is keyed by {list(adopted)}: name these, or none, or choose another table",
+            f"key_fields: table {name} is keyed by {list(table.key_fields)}:"
+            " name these, or none, or choose another table",
             table=name,
-            key_fields=",".join(adopted),
+            key_fields=",".join(table.key_fields),
         )
-    return Table(table.table_id, table.name, key_fields, table.create_time)
+    return table
+
+
+async def _table_lock(connection: "Connection", account_id: int, name: str) -> Table:
+    row = await connection.fetchrow(sql.table_lock, account_id, name)
+    assert row is not None  # noqa: S101 tables are never deleted
+    return _table(row)
 
 
 async def table_adopt_keys(connection: "Connection", table_id: int, key_fields: tuple[str, ...]) -> tuple[str, ...]:

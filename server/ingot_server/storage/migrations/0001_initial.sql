@@ -51,6 +51,9 @@ CREATE TABLE import (
     account_id bigint NOT NULL REFERENCES account,
     table_id bigint NOT NULL REFERENCES record_table,
     key_fields text[] NOT NULL,
+    -- The key fields that were known when the import was made, its own or the table's. If there were none, each of its
+    -- records must name its own, whatever the table learns meanwhile: the outcome must not depend on time.
+    known_key_fields text[] NOT NULL,
     labels jsonb NOT NULL,
     request_id text COLLATE "C" CHECK (request_id <> ''),
     state text NOT NULL DEFAULT 'RECEIVING' CHECK (state IN (
@@ -60,11 +63,13 @@ CREATE TABLE import (
     create_time timestamptz NOT NULL DEFAULT now(),
     update_time timestamptz NOT NULL DEFAULT now(),
     finish_time timestamptz,
+    chunks_deleted boolean NOT NULL DEFAULT false,
     UNIQUE (account_id, request_id),
     CHECK ((finish_time IS NOT NULL) = (state IN ('SUCCEEDED', 'PARTIALLY_SUCCEEDED', 'FAILED', 'CANCELLED')))
 );
 
 CREATE INDEX import_by_account ON import (account_id, import_id);
+CREATE INDEX import_with_old_chunks ON import (finish_time) WHERE finish_time IS NOT NULL AND NOT chunks_deleted;
 CREATE INDEX import_unsettled ON import (import_id) WHERE state IN ('PROCESSING', 'CANCELLING');
 
 CREATE TABLE batch (
@@ -95,7 +100,8 @@ CREATE TABLE batch (
     errors_stored bigint NOT NULL DEFAULT 0,
     -- Set when the import is cancelled: whoever still writes finds no row to update, and gives up.
     closed boolean NOT NULL DEFAULT false,
-    lease_until timestamptz NOT NULL DEFAULT '-infinity',
+    -- The batch that was given back longest ago is claimed first; a new one waits for its turn like any other.
+    lease_until timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Raised by each claim: a worker whose lease was taken over writes nothing more.
     lease_generation bigint NOT NULL DEFAULT 0,
     create_time timestamptz NOT NULL DEFAULT now(),
@@ -171,7 +177,7 @@ CROSS JOIN LATERAL (
         coalesce(sum(batch.committed_offset), 0)::bigint AS committed_offset,
         -- A total makes sense only where all batches announce theirs, in one unit.
         CASE WHEN count(*) = count(batch.expected_total) AND count(DISTINCT batch.unit) = 1
-            THEN sum(batch.expected_total)::bigint
+            THEN least(sum(batch.expected_total), 9223372036854775807)::bigint
         END AS expected_total,
         coalesce(sum(batch.upload_accepted), 0)::bigint AS upload_accepted,
         coalesce(sum(batch.upload_rejected), 0)::bigint AS upload_rejected,

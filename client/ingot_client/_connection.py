@@ -84,8 +84,7 @@ class Connection:
     def tables(self) -> TableServiceStub:
         return TableServiceStub(self.channel)
 
-    @property
-    def _stranger_speaks_plain(self) -> bool:
+    def _maybe_tls(self) -> bool:
         """Whether a closed connection may be the answer of a TLS server, because nothing else has ever come."""
         return not self.answered and not self.settings.tls
 
@@ -99,7 +98,7 @@ class Connection:
         self._refuse_if_closed()
         while True:
             try:
-                with errors_translated(self.address, self._stranger_speaks_plain):
+                with errors_translated(self.address, self._maybe_tls):
                     answer = await method(request, metadata=self.metadata, timeout=self._timeout_seconds)
             except Transient as error:
                 self.answered |= not isinstance(error, Unreachable)
@@ -114,7 +113,7 @@ class Connection:
         self._refuse_if_closed()
         call = method(request, metadata=self.metadata)
         try:
-            with errors_translated(self.address, self._stranger_speaks_plain):
+            with errors_translated(self.address, self._maybe_tls):
                 async for answer in call:
                     self.answered = True
                     yield answer

@@ -1,7 +1,7 @@
 """Turns gRPC statuses into this package's errors: the one place where that happens."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -61,12 +61,12 @@ CUT_CONNECTION: Final = (StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.CAN
 
 
 @contextmanager
-def errors_translated(address: str, maybe_tls: bool = False) -> Iterator[None]:
-    """Raises this package's errors for those of grpc. `maybe_tls`: the server may expect TLS, and does not get it."""
+def errors_translated(address: str, maybe_tls: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Raises this package's errors for those of grpc. `maybe_tls` says if the server may want TLS."""
     try:
         yield
     except aio.AioRpcError as error:
-        raise translated(error, address, maybe_tls) from error
+        raise translated(error, address, maybe_tls()) from error
     except (aio.BaseError, asyncio.InvalidStateError) as error:
         raise errors.Unreachable(f"the connection to {address} was lost", code="UNAVAILABLE") from error
     except asyncio.CancelledError:

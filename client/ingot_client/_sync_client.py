@@ -7,7 +7,7 @@ import functools
 import inspect
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from types import TracebackType
+from types import GenericAlias, TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast, get_args
 
 from ingot_client import _own_thread
@@ -56,7 +56,7 @@ def _shown_as_iterator(call: C) -> C:
     """The method, for which `help` would otherwise show what the asynchronous original returns."""
     signature = inspect.signature(call)
     item = get_args(signature.return_annotation)[0]
-    call.__signature__ = signature.replace(return_annotation=Iterator[item])  # type: ignore[attr-defined]
+    call.__signature__ = signature.replace(return_annotation=GenericAlias(Iterator, (item,)))  # type: ignore[attr-defined]
     return call
 
 

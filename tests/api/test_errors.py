@@ -100,6 +100,19 @@ async def test_a_spreadsheet_finds_no_formula_in_exported_errors(caller: Caller)
         assert row["raw"].startswith("'" + text)
 
 
+async def test_a_carriage_return_does_not_begin_a_row_of_exported_errors(caller: Caller) -> None:
+    raw = b'{"name": "x\r=HYPERLINK(1)"}'
+    ended = await caller.run([raw, b'{"name": "y\n+1"}', {"id": 1}])
+    text = await export(caller, ended.import_id, pb.ERROR_EXPORT_FORMAT_CSV)
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    assert {row["raw"] for row in rows} == {raw.decode(), '{"name": "y\n+1"}'}
+    assert {row["key"] for row in rows} == {""}
+    # What a spreadsheet takes for a row: all line breaks within a cell stand between quotes.
+    outside = "".join(text.replace('""', "").split('"')[::2])
+    assert outside.count("\r") == outside.count("\n") == outside.count("\r\n") == 1 + len(rows)
+    assert not any(row.startswith(("=", "+")) for row in outside.splitlines())
+
+
 async def test_what_only_the_database_refuses_is_found_and_the_rest_is_imported(
     caller: Caller, database: Database
 ) -> None:

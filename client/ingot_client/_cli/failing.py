@@ -49,7 +49,7 @@ def fail(message: str, what_to_do: str = "") -> NoReturn:
 
 def advice(error: IngotError) -> str:
     """What to do next, where the message does not say it."""
-    if isinstance(error, Unreachable):
+    if isinstance(error, Unreachable) and "INGOT_TLS" not in error.message:
         return "Start a server with `ingot-server serve`, or name another: --address HOST:PORT or INGOT_ADDRESS."
     if isinstance(error, ApiKeyInvalid):
         return "Give a key by --api-key or INGOT_API_KEY; `ingot-server keys create` makes one."

@@ -6,7 +6,7 @@ from datetime import datetime
 from math import isinf
 from typing import TypeVar
 
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import json_format
 from google.protobuf.message import DecodeError, EncodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -158,6 +158,7 @@ def _set_struct(message: record_pb2.StoredRecord, data: str) -> bool:
     """Sets the structure; False, and nothing is set, if a number, the depth or the size is beyond what it may have."""
     try:
         value = json.loads(data, parse_int=_double, parse_float=_double)
+        message.struct.SetInParent()
         json_format.ParseDict(value, message.struct, max_recursion_depth=200)
         if data.count("{") + data.count("[") > _SURELY_SHALLOW:
             # As deep in messages as it ever is when it is sent.

@@ -34,7 +34,8 @@ placed AS (
 INSERT INTO error_group (import_id, batch_seq, stage, code, field, error_count, example)
 SELECT
     $1, $2, $3, code, field, sum(error_count),
-    (array_agg(example ORDER BY ordinal) FILTER (WHERE example IS NOT NULL))[1]
+    -- Without an example the group is an old one, which has its own; but NOT NULL is looked at before the conflict.
+    coalesce((array_agg(example ORDER BY ordinal) FILTER (WHERE example IS NOT NULL))[1], '{}')
 FROM placed
 GROUP BY code, field
 ORDER BY code, field

@@ -91,11 +91,9 @@ def translated(error: aio.AioRpcError, address: str, maybe_tls: bool = False) ->
         if code in CUT_CONNECTION:
             found = errors.Unreachable
         elif code is StatusCode.UNAVAILABLE and "connect" in message:
-            found, message = errors.Unreachable, f"no Ingot server answers at {address} ({_cause(message)})"
+            found, message = errors.Unreachable, f"no Ingot server answers at {address} ({_cause(message, maybe_tls)})"
         elif code is StatusCode.UNAVAILABLE:
-            # A TLS server hangs up on whoever does not begin with a handshake.
-            hint = ": is it a TLS server? Set INGOT_TLS=1" if maybe_tls else ""
-            found, message = errors.Unreachable, f"the connection to {address} was lost{hint}"
+            found, message = errors.Unreachable, f"the connection to {address} was lost"
         elif code is StatusCode.DEADLINE_EXCEEDED:
             found, message = errors.Unreachable, f"the server at {address} did not answer in time"
     if found is None:
@@ -113,12 +111,15 @@ def translated(error: aio.AioRpcError, address: str, maybe_tls: bool = False) ->
     )
 
 
-def _cause(message: str) -> str:
+def _cause(message: str, maybe_tls: bool) -> str:
     """The telling part of "failed to connect to all addresses; last error: … : Connection refused"."""
     if "CERTIFICATE_VERIFY_FAILED" in message:
         return "its certificate is not trusted: name the file of its root certificates in INGOT_TLS_CA"
     if "handshake" in message.lower():
         return "the TLS handshake failed"
+    # So ends a connection to a TLS server that does not begin with a handshake.
+    if maybe_tls and ("Socket closed" in message or "Connection reset" in message):
+        return "it hung up at once: is it a TLS server? Set INGOT_TLS=1"
     return message.rsplit(": ", maxsplit=1)[-1]
 
 

@@ -181,7 +181,8 @@ async def test_a_field_with_a_group_is_counted_there_among_any_number_of_others(
     rows += [hostile(["known", "", "late"])] * 5
     again = records([hostile(["known"]), *rows], import_id=import_id, batch_id="b", offset=0, finish=True)
     await caller.upload([again])
-    stored = dict(await database.fetch("SELECT field, error_count FROM error_group"))
+    rows_stored = await database.fetch("SELECT field, error_count FROM error_group")
+    stored = {row["field"]: row["error_count"] for row in rows_stored}
     assert len(stored) == 101
     assert stored["known"] == 6
     # 900 fields, 99 of them with a group; five times no name, five times a name that came too late.
@@ -266,27 +267,18 @@ async def test_a_structure_that_is_too_large_for_a_message_comes_as_json(caller:
 
 async def test_numbers_of_views_and_formats_that_do_not_exist_are_refused(caller: Caller) -> None:
     ended = await caller.run([{"id": 1}])
-    calls = {
-        "view": [
-            lambda: caller.records.GetRecord(pb.GetRecordRequest(table="things", key="1", view=9)),  # type: ignore[arg-type]
-            lambda: caller.records.ListRecords(pb.ListRecordsRequest(table="things", view=9)),  # type: ignore[arg-type]
-        ],
-        "format": [
-            lambda: anext(
-                aiter(
-                    caller.imports.ExportImportErrors(
-                        ims.ExportImportErrorsRequest(import_id=ended.import_id, format=9)  # type: ignore[arg-type]
-                    )
-                )
-            )
-        ],
-    }
-    for field, tried in calls.items():
-        for call in tried:
-            with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await call()
-            assert reason_of(refused.value).reason == "INVALID_REQUEST"
-            assert field in (refused.value.details() or "")
+    export = ims.ExportImportErrorsRequest(import_id=ended.import_id, format=9)  # type: ignore[arg-type]
+    get_one = pb.GetRecordRequest(table="things", key="1", view=9)  # type: ignore[arg-type]
+    list_all = pb.ListRecordsRequest(table="things", view=9)  # type: ignore[arg-type]
+    for field, call in (
+        ("view", caller.records.GetRecord(get_one)),
+        ("view", caller.records.ListRecords(list_all)),
+        ("format", anext(aiter(caller.imports.ExportImportErrors(export)))),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call
+        assert reason_of(refused.value).reason == "INVALID_REQUEST"
+        assert field in (refused.value.details() or "")
 
 
 async def test_lists_of_an_import_that_is_not_there_are_not_found(caller: Caller) -> None:

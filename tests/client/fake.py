@@ -215,6 +215,7 @@ def message_of(key: tuple[str, str], batch: FakeBatch) -> batch_pb2.Batch:
         batch_id=key[1],
         committed_offset=len(batch.content),
         unit=batch.unit,  # type: ignore[arg-type]
+        total=len(batch.content) if batch.finished else None,
         finished=batch.finished,
     )
 

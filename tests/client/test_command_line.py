@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from ingot.v1 import import_pb2
 from ingot_client._cli.app import shared_first
-from ingot_client._cli.bars import amount
+from ingot_client._cli.bars import Bars, amount
 from ingot_client._cli.printing import plain
 from tests.client.fake import Call, FakeServer
 
@@ -142,7 +143,8 @@ async def test_import_that_need_not_be_watched(ingot: Command, rows: Path) -> No
     [
         (["import"], "FILE"),
         (["import", "no-such-file.csv", "--table", "t"], "there is no file 'no-such-file.csv'"),
-        (["import", "-", "--table", "t"], "choose ndjson, csv or json"),
+        (["import", "-", "--table", "t"], "choose ndjson, csv or json with --type"),
+        (["import", "/", "--table", "t"], "'/' is a directory"),
         (["import", "-", "--type", "ndjson"], "say which table"),
         (["import", "-", "--type", "csv", "--table", "t", "--delimiter", "||"], "one ASCII character"),
         (["import", "-", "--type", "csv", "--table", "t", "--label", "x"], "not NAME=VALUE"),
@@ -158,6 +160,54 @@ async def test_wrong_usage(ingot: Command, args: list[str], why: str) -> None:
     assert why in ran.err
 
 
+async def test_version_is_that_of_the_package(ingot: Command) -> None:
+    ran = await ingot("--version")
+    assert (ran.code, ran.out, ran.err) == (0, f"ingot {version('ingot')}\n", "")
+
+
+async def test_help_names_the_environment(ingot: Command) -> None:
+    ran = await ingot("--help")
+    assert {"INGOT_ADDRESS", "INGOT_API_KEY", "INGOT_DATA_DIR", "INGOT_TLS=1", "INGOT_TLS_CA"} <= set(
+        re.findall(r"INGOT_[A-Z_]+(?:=1)?", ran.out)
+    )
+
+
+async def test_import_that_had_ended_says_that_nothing_was_sent(fake: FakeServer, ingot: Command, rows: Path) -> None:
+    other = rows.with_name("other.ndjson")
+    await asyncio.to_thread(other.write_bytes, ROWS[:-1])
+    args = ("import", str(rows), "--table", "t", "--request-id", "nightly")
+    assert (await ingot(*args)).err == ""
+    for again in (args, ("import", str(rows), "--resume", "1")):
+        ran = await ingot(*again)
+        assert (ran.code, ran.err) == (0, "import 1 had already ended: nothing was sent\n")
+    fake.imports["1"].state = import_pb2.IMPORT_STATE_PROCESSING
+    ran = await ingot(*args)
+    assert (ran.code, ran.err) == (0, "import 1 had already been uploaded: nothing was sent\n")
+    assert len(fake.calls) == 1
+
+    ran = await ingot("import", str(other), *args[2:])
+    assert (ran.code, ran.out) == (1, "")
+    assert "the request id 'nightly' was used for other data" in ran.err
+
+
+async def test_lost_server_is_told_while_an_import_is_followed(fake: FakeServer, ingot: Command, rows: Path) -> None:
+    said = ["shutting_down; trying again", "going on"]
+    fake.watch_failures = 1
+    ran = await ingot("import", str(rows), "--table", "t")
+    assert (ran.code, ran.err.splitlines()) == (0, said)
+    fake.imports["1"].state = import_pb2.IMPORT_STATE_PROCESSING
+    fake.watch_failures = 1
+    ran = await ingot("watch", "1")
+    assert (ran.code, ran.err.splitlines()) == (0, said)
+
+
+def test_trouble_is_told_once_and_as_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with Bars() as bars:
+        for trouble in ("Go on, on any server.", "still gone", "", ""):
+            bars.tell_trouble(trouble)
+    assert capsys.readouterr().err == "Go on, on any server; trying again\ngoing on\n"
+
+
 async def test_failures_say_what_to_do(ingot: Command, rows: Path, tmp_path: Path) -> None:
     ran = await ingot("show", "99")
     assert (ran.code, ran.out, ran.err) == (1, "", "error: import_not_found\n")
@@ -167,9 +217,6 @@ async def test_failures_say_what_to_do(ingot: Command, rows: Path, tmp_path: Pat
     assert ran.err.startswith("error: no Ingot server answers at 127.0.0.1:1 (")
     assert "ingot-server serve" in ran.err.splitlines()[1]
     assert len(ran.err.splitlines()) == 2
-
-    ran = await ingot("import", str(tmp_path), "--type", "csv", "--table", "t")
-    assert (ran.code, ran.err) == (1, f"error: {tmp_path}: Is a directory\n")
 
     ran = await ingot("--api-key", "a b", "imports")
     assert (ran.code, ran.err.count("\n")) == (1, 1)

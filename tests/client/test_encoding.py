@@ -107,6 +107,23 @@ def test_what_has_no_form_in_json_is_refused_by_its_index(bad: object) -> None:
     assert isinstance(refused.value, IngotError)
 
 
+@pytest.mark.parametrize("bad", [{1, 2}, frozenset({"a"}), set()])
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [
+        (lambda bad: {"a": bad}, "a"),
+        (lambda bad: {"a": [1], "b": [1, {"c": (bad,)}]}, r"b\[1\]\.c\[0\]"),
+        (lambda bad: {"p": Point([bad], 1)}, r"p\.x\[0\]"),  # type: ignore[arg-type]
+        (lambda bad: Point(1, bad), "y"),
+        (lambda bad: MappingProxyType({"m": MappingProxyType({"n": bad})}), r"m\.n"),
+    ],
+)
+def test_set_is_refused_because_it_has_no_order(bad: Any, place: Any, path: str) -> None:
+    with pytest.raises(TypeError, match=rf"records\[7\] .*: {path} is a set, .* make it a list") as refused:
+        encode_record(place(bad), 7)
+    assert isinstance(refused.value, RecordUnencodable)
+
+
 def test_record_that_contains_itself_is_refused() -> None:
     record: dict[str, object] = {}
     record["self"] = record

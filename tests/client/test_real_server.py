@@ -22,6 +22,8 @@ from ingot_client import (
     SourceDiffers,
 )
 from tests.calling import Caller
+from tests.client.test_command_line import Command, Ran
+from tests.conftest import running_app
 
 ROWS = [{"id": number, "name": f"name {number}"} for number in range(2_500)]
 
@@ -130,3 +132,64 @@ async def test_cancelled_import_ends_as_cancelled(caller: Caller) -> None:
         job = await ingot.create_import("t", key_fields=["id"], request_id="x")
         await ingot.cancel(job.import_id)
         assert (await ingot.import_records("t", ROWS, key_fields=["id"], request_id="x")).state == "CANCELLED"
+
+
+async def ran(caller: Caller, *args: str, stdin: bytes = b"") -> Ran:
+    """The command line against the caller's server, or against another one that knows the key."""
+    port = int(caller.address.rpartition(":")[2])
+    return await Command(port)(*args, "--api-key", caller.key or "", stdin=stdin)
+
+
+async def test_request_id_of_an_import_that_has_ended_takes_no_other_file(caller: Caller, tmp_path: Path) -> None:
+    first, other = tmp_path / "first.csv", tmp_path / "other.csv"
+    first.write_bytes(b"id,name\n1,Ada\n")
+    other.write_bytes(b"id,name\n2,Grace\n")
+    args = ("--table", "t", "--key", "id", "--request-id", "nightly")
+    assert (await ran(caller, "import", str(first), *args)).err == ""
+    again = await ran(caller, "import", str(first), *args)
+    assert (again.code, again.err) == (0, "import 1 had already ended: nothing was sent\n")
+    refused = await ran(caller, "import", str(other), *args)
+    assert (refused.code, refused.out) == (1, "")
+    assert "was used for other data, in import 1: it holds 14 bytes, and here are 16" in refused.err
+    refused = await ran(caller, "import", str(other), "--resume", "1")
+    assert (refused.code, refused.out) == (1, "")
+
+
+async def test_upload_that_is_refused_leaves_no_open_import(caller: Caller, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_bytes(b"id\n1\n")
+    refused = await ran(caller, "import", str(file), "--table", "t", "--key", "id", "--encoding", "klingon")
+    assert (refused.code, refused.out) == (1, "")
+    assert "encoding" in refused.err
+    async with await client_of(caller) as ingot:
+        assert (await ingot.get_import("1")).state == "CANCELLED"
+
+
+async def test_errors_say_when_the_server_kept_fewer(caller: Caller, database_url: str, tmp_path: Path) -> None:
+    said = "showing 10 of 25 errors: the server keeps no more (INGOT_ERRORS_LIMIT)\n"
+    rows = b'{"name":"nobody\\n\\"x\\""}\n' * 25
+    async with running_app(database_url, errors_limit=10) as app:
+        few = Caller(f"127.0.0.1:{app.port}", caller.key)
+        await ran(few, "import", "-", "--type", "ndjson", "--table", "t", "--key", "id", stdin=rows)
+        listed = await ran(few, "errors", "1")
+        assert (listed.code, listed.out.count("\n"), listed.err) == (0, 10, said)
+        for kind in ("csv", "ndjson"):
+            assert (await ran(few, "errors", "1", "--format", kind)).err == said
+            file = tmp_path / f"errors.{kind}"
+            assert (await ran(few, "errors", "1", "-o", str(file))).err == f"wrote {file}\n{said}"
+        await few.channel.close()
+    await ran(caller, "import", "-", "--type", "ndjson", "--table", "t", "--key", "id", stdin=rows[: len(rows) // 25])
+    assert (await ran(caller, "errors", "2")).err == ""
+
+
+async def test_columns_may_be_named_for_a_file_without_a_header(caller: Caller, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_bytes(b"1,Ada\n2,Grace\n")
+    args = ("import", str(file), "--table", "t", "--key", "id")
+    refused = await ran(caller, *args)
+    assert refused.code == 1
+    assert "has 2 columns, '1', 'Ada', and no 'id'" in refused.err
+    assert (await ran(caller, "imports")).err == "no imports\n", "it is refused before there is an import"
+    assert (await ran(caller, *args, "--columns", "id, name")).code == 0
+    async with await client_of(caller) as ingot:
+        assert (await ingot.get_record("t", "2")).value == {"id": "2", "name": "Grace"}

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from grpc import StatusCode
 
+from ingot.v1 import import_pb2
 from ingot_client import (
     AsyncClient,
     ContentDiffers,
+    InvalidRequest,
     Progress,
     SourceDiffers,
     TotalMismatch,
@@ -182,6 +184,58 @@ async def test_lost_answer_of_create_makes_no_second_import(fake: FakeServer, in
 async def test_broken_watch_is_attached_again(fake: FakeServer, ingot: AsyncClient) -> None:
     fake.watch_failures = 2
     assert (await ingot.import_records("t", ROWS[:3])).state == "SUCCEEDED"
+
+
+async def test_lost_server_is_told_while_an_import_is_followed(fake: FakeServer, ingot: AsyncClient) -> None:
+    fake.watch_failures = 2
+    seen: list[Progress] = []
+    await ingot.import_records("t", ROWS[:3], on_progress=seen.append)
+    assert [moment.trouble for moment in seen if moment.state == "PROCESSING"] == [
+        *("", "shutting_down", "", "", "shutting_down", "", "")
+    ]
+
+    fake.imports["1"].state = import_pb2.IMPORT_STATE_PROCESSING
+    fake.watch_failures = 1
+    troubles: list[str] = []
+    assert [job.state async for job in ingot.watch("1", on_trouble=troubles.append)][-1] == "SUCCEEDED"
+    assert troubles == ["shutting_down", ""]
+
+
+async def test_watch_raises_what_its_callback_raises(fake: FakeServer, ingot: AsyncClient) -> None:
+    def callback(trouble: str) -> None:
+        raise LookupError(trouble)
+
+    await ingot.create_import("t")
+    fake.watch_failures = 1
+    with pytest.raises(LookupError, match="shutting_down"):
+        async for _ in ingot.watch("1", on_trouble=callback):
+            pass
+
+
+async def test_import_that_had_ended_takes_only_what_may_be_the_same(fake: FakeServer, ingot: AsyncClient) -> None:
+    assert not (await ingot.import_records("t", ROWS[:9], request_id="nightly")).already_ended
+    again = await ingot.import_records("t", iter(ROWS[:5]), request_id="nightly")
+    assert again.already_ended, "how many records an iterator holds nobody knows"
+    assert (await ingot.import_records("t", ROWS[:9], resume="1")).already_ended
+    with pytest.raises(SourceDiffers, match=r"request id 'nightly' was used for other data, in import 1: .* 9 records"):
+        await ingot.import_records("t", ROWS[:8], request_id="nightly")
+    with pytest.raises(SourceDiffers, match=r"import 1 was used for other data: it was begun with records"):
+        await ingot.import_file("t", io.BytesIO(DATA), type="ndjson", resume="1")
+    assert len(fake.calls) == 1
+
+
+async def test_refused_upload_leaves_no_open_import(fake: FakeServer, ingot: AsyncClient) -> None:
+    refusal = {"code": StatusCode.INVALID_ARGUMENT, "reason": "INVALID_REQUEST"}
+    fake.script.append(Call(drop_after=1, keep=0, **refusal))  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest):
+        await ingot.import_records("t", ROWS)
+    assert (await ingot.get_import("1")).state == "CANCELLED"
+
+    for number, options in enumerate(({"request_id": "nightly"}, {}), start=2):
+        fake.script.append(Call(drop_after=2, keep=number - 2, **refusal))  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequest):
+            await ingot.import_records("t", ROWS, **options)  # type: ignore[arg-type]
+        assert (await ingot.get_import(str(number))).state == "RECEIVING", "it has a name, or records"
 
 
 async def test_failing_source_cancels_the_import(fake: FakeServer, ingot: AsyncClient) -> None:

@@ -55,6 +55,14 @@ def test_missing_key_says_where_it_was_looked_for(tmp_path: Path) -> None:
         Client(f"localhost:{1}")
 
 
+def test_missing_key_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SettingsInvalid, match=r"With embedded PostgreSQL .* set INGOT_DATA_DIR .*`ingot-server keys"):
+        find_settings(environ={"INGOT_DATA_DIR": str(tmp_path)})
+    with pytest.raises(SettingsInvalid, match=r"example\.com:7468 is not on this machine") as elsewhere:
+        find_settings("example.com", environ={"INGOT_DATA_DIR": str(tmp_path)})
+    assert "INGOT_DATA_DIR" not in str(elsewhere.value), "no folder's key would be used"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_key_of_another_user_is_explained(folder: Path) -> None:
     (folder / "api-key").chmod(0)

@@ -88,6 +88,12 @@ def test_unreachable_server_is_named(details: str, cause: str) -> None:
     assert cause in found.message
 
 
+def test_plain_client_of_a_tls_server_gets_a_hint() -> None:
+    hung_up = status(StatusCode.UNAVAILABLE, "failed to connect to all addresses; last error: X: Socket closed")
+    assert "is it a TLS server? Set INGOT_TLS=1" in translated(hung_up, "here:1", maybe_tls=True).message
+    assert "TLS" not in translated(hung_up, "here:1").message
+
+
 def test_violations_and_retry_delay_are_kept() -> None:
     bad = error_details_pb2.BadRequest(
         field_violations=[error_details_pb2.BadRequest.FieldViolation(field="spec.table", description="is required")]

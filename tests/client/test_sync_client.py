@@ -7,11 +7,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_origin
 
 import pytest
 
-from ingot_client import AsyncClient, Client, IngotError, Progress, RecordUnencodable
+from ingot_client import AsyncClient, Client, Import, IngotError, Progress, RecordUnencodable
 from tests.client.fake import Call, FakeServer
 
 T = TypeVar("T")
@@ -35,6 +35,12 @@ def test_client_has_every_method_of_the_asynchronous_one() -> None:
                 inspect.signature(getattr(Client, name)).parameters.keys()
                 == inspect.signature(method).parameters.keys()
             )
+
+
+def test_help_says_that_lists_and_streams_are_iterators() -> None:
+    for name in ("watch", "list_errors", "list_batches", "list_records", "list_tables"):
+        assert get_origin(inspect.signature(getattr(Client, name)).return_annotation) is Iterator, name
+    assert inspect.signature(Client.watch).return_annotation == Iterator[Import]
 
 
 async def test_five_lines_import_a_list_of_dicts(fake: FakeServer) -> None:

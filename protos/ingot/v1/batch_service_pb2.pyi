@@ -173,7 +173,7 @@ class ListBatchesRequest(_message.Message):
     import_id: _builtins.str
     """Required. The import's id."""
     page_size: _builtins.int
-    """How many batches at most; 50 if 0, at most 1,000."""
+    """How many batches at most; 50 if 0, at most 1,000. A page also ends after about 2 MiB."""
     page_token: _builtins.str
     """The `next_page_token` of the page before; empty for the first page."""
     def __init__(

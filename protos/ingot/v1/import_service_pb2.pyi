@@ -37,7 +37,7 @@ class _ErrorExportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Err
     `PROCESSING`), `code` (the number), `reason` (the code's name), `field`, `message`, `raw` and `raw_truncated`.
     """
     ERROR_EXPORT_FORMAT_CSV: _ErrorExportFormat.ValueType  # 2
-    """One error per row below a header with the names above. A cell that a spreadsheet would take for a formula is
+    """One error per row, ended by CR LF, below a header with the names above. A cell that a spreadsheet would take for a formula is
     preceded by an apostrophe.
     """
 
@@ -51,7 +51,7 @@ ERROR_EXPORT_FORMAT_NDJSON: ErrorExportFormat.ValueType  # 1
 `PROCESSING`), `code` (the number), `reason` (the code's name), `field`, `message`, `raw` and `raw_truncated`.
 """
 ERROR_EXPORT_FORMAT_CSV: ErrorExportFormat.ValueType  # 2
-"""One error per row below a header with the names above. A cell that a spreadsheet would take for a formula is
+"""One error per row, ended by CR LF, below a header with the names above. A cell that a spreadsheet would take for a formula is
 preceded by an apostrophe.
 """
 Global___ErrorExportFormat: _TypeAlias = ErrorExportFormat  # noqa: Y015
@@ -552,7 +552,7 @@ class ListImportErrorsRequest(_message.Message):
     field: _builtins.str
     """Only errors of this field."""
     page_size: _builtins.int
-    """How many errors at most; 100 if 0, at most 1,000."""
+    """How many errors at most; 100 if 0, at most 1,000. A page also ends after about 2 MiB."""
     page_token: _builtins.str
     """The `next_page_token` of the page before, with the same filters; empty for the first page."""
     def __init__(

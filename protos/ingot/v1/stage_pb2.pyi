@@ -164,12 +164,14 @@ class ErrorGroup(_message.Message):
     code: _record_error_pb2.RecordErrorCode.ValueType
     """What is wrong."""
     field: _builtins.str
-    """The field concerned; empty when it is the record as a whole."""
+    """The field concerned; empty when it is the record as a whole, or when these are the errors of further fields: a batch
+    has groups for the first 100 fields of each stage and code.
+    """
     count: _builtins.int
     """How many such errors there are; always exact."""
     @_builtins.property
     def example(self) -> _record_error_pb2.RecordError:
-        """The first such error."""
+        """The first such error; it names its own field."""
 
     def __init__(
         self,

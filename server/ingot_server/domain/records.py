@@ -1,7 +1,7 @@
 """Records, and what can be wrong with one. A bad record is data, not an exception."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 RECORD_BYTES_MAX = 2_097_152
@@ -9,10 +9,12 @@ KEY_BYTES_MAX = 1_024
 """A longer key does not fit into an entry of PostgreSQL's index (2,704 bytes) together with the other columns."""
 KEY_FIELDS_MAX = 8
 KEY_FIELD_BYTES_MAX = 255
+"""The name of a key field; it is part of an index too."""
 NESTING_MAX = 100
 EXPONENT_MAX = 308
 DIGITS_MAX = 4_300
 RAW_BYTES_MAX = 8_192
+FIELD_CHARACTERS_MAX = 255
 
 
 class ErrorStage(IntEnum):
@@ -94,9 +96,13 @@ def _without_partial_character(cut: bytes) -> bytes:
 
 
 def reject(index: int, line: int, raw: bytes, *faults: Fault, key: str = "") -> Reject:
-    """A Reject for the record whose bytes are `raw`."""
+    """A Reject for the record whose bytes are `raw`, with the names of fields cut at FIELD_CHARACTERS_MAX."""
     text, truncated = raw_text(raw)
-    return Reject(index, line, text, truncated, faults, key)
+    bounded = tuple(
+        fault if len(fault.field) <= FIELD_CHARACTERS_MAX else replace(fault, field=fault.field[:FIELD_CHARACTERS_MAX])
+        for fault in faults
+    )
+    return Reject(index, line, text, truncated, bounded, key)
 
 
 @dataclass(slots=True)

@@ -41,8 +41,8 @@ def check(decoded: Decoded, key_fields: tuple[str, ...]) -> Decoded:
     if not texts:
         return decoded
     block = b"\n".join(texts)
-    suspects = _suspects_in(block, texts)
-    suspects |= _unread(texts, key_fields or _first_names(texts), own_keys=not key_fields)
+    suspects = _unread(texts, key_fields or _first_names(texts), own_keys=not key_fields)
+    suspects |= _suspects_in(block, texts, objects=len(texts) - len(suspects))
     rejects: dict[int, Reject] = {}
     for position in sorted(suspects):
         if faults := faults_of(texts[position], key_fields):
@@ -61,8 +61,11 @@ def check(decoded: Decoded, key_fields: tuple[str, ...]) -> Decoded:
     )
 
 
-def _suspects_in(block: bytes, texts: Sequence[bytes]) -> set[int]:
-    """The positions of all records that may be wrong in what msgspec does not look at, and of some others."""
+def _suspects_in(block: bytes, texts: Sequence[bytes], objects: int) -> set[int]:
+    """The positions of all records that may be wrong in what msgspec does not look at, and of some others.
+
+    `objects` of the texts are known to be objects; the others are suspects already.
+    """
     suspects: set[int] = set()
     if not block.isascii() and not _is_utf8(block):
         suspects.update(position for position, text in enumerate(texts) if not _is_utf8(text))
@@ -70,7 +73,8 @@ def _suspects_in(block: bytes, texts: Sequence[bytes]) -> set[int]:
     if b"\\" in block and b"\\u0000" in block:
         suspects.update(position for position, text in enumerate(texts) if b"\\u0000" in text)
     longest = max(map(len, texts))
-    if longest > 2 * NESTING_MAX and block.count(b"{") + block.count(b"[") >= len(texts) + NESTING_MAX:
+    # Each object has a bracket of its own. The others count as none: they may be blank.
+    if longest > 2 * NESTING_MAX and block.count(b"{") + block.count(b"[") >= objects + NESTING_MAX:
         suspects.update(
             position
             for position, text in enumerate(texts)

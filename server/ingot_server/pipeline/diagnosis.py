@@ -21,7 +21,8 @@ from ingot_server.pipeline.syntax import syntax_fault
 
 NUMBER_FAULTS_MAX = 10
 """A hostile record could have one in each of 100,000 fields."""
-FIELD_CHARACTERS_MAX = 255
+SEARCHED_FIELDS_MAX = 10_000
+"""In how many fields a number that is out of range is looked for."""
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANYTHING = msgspec.json.Decoder(msgspec.Raw)
@@ -34,6 +35,10 @@ _LONE_SURROGATE = re.compile(
 )
 _CONTROLS = bytes(range(32))
 _CONTROL_IN_STRING = re.compile(rb'(?:[^"]*+"[^"\x00-\x1f]*+")*+[^"]*+"[^"\x00-\x1f]*+[\x00-\x1f]')
+# Not NUL, which is reported by itself wherever it stands, and no blanks.
+_CONTROL_OUTSIDE = re.compile(
+    rb'(?:[^"\x01-\x08\x0b\x0c\x0e-\x1f]*+"[^"]*+")*+[^"\x01-\x08\x0b\x0c\x0e-\x1f]*+([\x01-\x08\x0b\x0c\x0e-\x1f])'
+)
 _CONTROLS_TO_BLANKS = bytes.maketrans(_CONTROLS, b" " * 32)
 _NUMBERS = bytes.maketrans(b"123456789.", b"0000000000")
 _MANY_DIGITS = b"0" * (DIGITS_MAX + 1)
@@ -100,14 +105,18 @@ class _Repair:
 
     def _controls(self) -> Iterator[Fault]:
         masked = _masked(self.text)
+        unescaped = _unescaped(self.text)
         has_controls = len(self.text.translate(None, _CONTROLS)) < len(self.text)
-        found = has_controls and _CONTROL_IN_STRING.match(masked.replace(b'\\"', _MASK))
+        found = has_controls and _CONTROL_IN_STRING.match(unescaped)
         at = found.end() - 1 if found else self.text.find(b"\0")
         if at >= 0:
             kind = f"The control character U+{self.text[at]:04X}"
             advice = "leave it out" if not self.text[at] else "escape it, or leave it out"
             yield Fault(ErrorCode.CONTROL_CHARACTER, f"{kind} {_place(self.text, at)} may not stand there: {advice}.")
-            self.text = self.text.translate(_CONTROLS_TO_BLANKS)
+            blanked = self.text.translate(_CONTROLS_TO_BLANKS)
+            # The first one between tokens stays: it is another fault, of syntax.
+            kept = _CONTROL_OUTSIDE.match(unescaped)
+            self.text = blanked[: kept.start(1)] + kept[1] + blanked[kept.end(1) :] if kept else blanked
         if (at := masked.find(rb"\u0000")) >= 0:
             place = _place(self.text, at)
             yield Fault(ErrorCode.CONTROL_CHARACTER, f"The escape \\u0000 {place} stands for NUL: leave it out.")
@@ -129,34 +138,56 @@ def _unread(text: bytes, error: str) -> Fault:
 
 
 def _number_faults(text: bytes, record: Mapping[str, msgspec.Raw]) -> Iterator[Fault]:
-    if not _number_problem(text):
+    problem = _number_problem(text)
+    if not problem:
         return
-    for name, raw in record.items():
-        value = bytes(raw)
-        # Only where there seems to be a problem, it is worth while to leave out the strings.
-        if _number_problem(value) and (problem := _number_problem(_outside_strings(value))):
-            field = name.replace("\0", "")[:FIELD_CHARACTERS_MAX]
-            yield Fault(ErrorCode.NUMBER_OUT_OF_RANGE, f"A number {problem}: write it as a string.", field)
+    is_attributed = False
+    for name, raw in islice(record.items(), SEARCHED_FIELDS_MAX):
+        if field_problem := _number_problem(bytes(raw)):
+            is_attributed = True
+            yield _out_of_range(field_problem, name.replace("\0", ""))
+    # PostgreSQL reads every value of a field that stands twice; the record holds only the last one.
+    if not is_attributed:
+        yield _out_of_range(problem, "")
+
+
+def _out_of_range(problem: str, field: str) -> Fault:
+    return Fault(ErrorCode.NUMBER_OUT_OF_RANGE, f"A number {problem}: write it as a string.", field)
 
 
 def _number_problem(text: bytes) -> str:
-    if len(text) > DIGITS_MAX:
-        numbers = text.translate(_NUMBERS)
-        if _has_many_digits(text, numbers):
-            return f"has more than {DIGITS_MAX:,} digits"
-    if (b"e" in text or b"E" in text) and _WIDE_EXPONENT.search(text):
-        return f"has an exponent beyond {EXPONENT_MAX}"
+    """What is wrong with a number in well-formed JSON, outside its strings."""
+    if len(text) > DIGITS_MAX and _is_any_outside_strings(text, _many_digits(text)):
+        return f"has more than {DIGITS_MAX:,} digits"
+    if b"e" in text or b"E" in text:
+        exponents = (found.start() for found in _WIDE_EXPONENT.finditer(text))
+        if _is_any_outside_strings(text, exponents):
+            return f"has an exponent beyond {EXPONENT_MAX}"
     return ""
 
 
-def _has_many_digits(outside: bytes, numbers: bytes) -> bool:
+def _many_digits(text: bytes) -> Iterator[int]:
+    numbers = text.translate(_NUMBERS)
     at = numbers.find(_MANY_DIGITS)
     while at >= 0:
-        run = _DIGITS.match(outside, at)
+        run = _DIGITS.match(text, at)
         assert run is not None  # noqa: S101 it was found by its digits
         if len(run.group()) - run.group().count(b".") > DIGITS_MAX:
-            return True
+            yield at
         at = numbers.find(_MANY_DIGITS, run.end())
+
+
+def _is_any_outside_strings(text: bytes, places: Iterator[int]) -> bool:
+    """Whether any of these places, which ascend, is not within a string of well-formed JSON."""
+    unescaped = b""
+    outside_from = 0
+    for place in places:
+        if place < outside_from:
+            continue
+        unescaped = unescaped or _unescaped(text)
+        if unescaped.count(b'"', outside_from, place) % 2 == 0:
+            return True
+        outside_from = unescaped.find(b'"', place) + 1
     return False
 
 
@@ -202,12 +233,17 @@ def _outside_strings(text: bytes) -> bytes:
     """What well-formed JSON has outside its strings; each string becomes a blank."""
     if b'"' not in text:
         return text
-    return b" ".join(_masked(text).replace(b'\\"', b"").split(b'"')[::2])
+    return b" ".join(_unescaped(text).split(b'"')[::2])
 
 
 def _masked(text: bytes) -> bytes:
     """The text with each `\\\\` masked, so that every backslash left begins another escape."""
     return text.replace(b"\\\\", _MASK)
+
+
+def _unescaped(text: bytes) -> bytes:
+    """The text with all of `\\\\` and `\\"` masked, so that every quote left begins or ends a string."""
+    return _masked(text).replace(b'\\"', _MASK)
 
 
 def _place(text: bytes, at: int) -> str:

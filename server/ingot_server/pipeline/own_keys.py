@@ -2,7 +2,7 @@
 
 It is looked at where the import names no key fields. A table has one list of key fields, so a record must name those of
 the table, or, if it has none yet, those that the first record names. The field is no part of what is stored. A `keys`
-field that is not a list of distinct names is a field like any other.
+field that is not a list of distinct names, each short enough for an index, is a field like any other.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from ingot_server.domain.records import KEY_FIELDS_MAX, ErrorCode, Fault
+from ingot_server.domain.records import KEY_FIELD_BYTES_MAX, KEY_FIELDS_MAX, ErrorCode, Fault
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NAMES = msgspec.json.Decoder(list[str])
 MISSING_KEYS = Fault(
     ErrorCode.MISSING_KEY,
-    f"Expected `keys` to list 1 to {KEY_FIELDS_MAX} distinct names of fields that have a value: neither the import nor "
-    "the table says which fields are the key.",
+    f"Expected `keys` to list 1 to {KEY_FIELDS_MAX} distinct names, of at most {KEY_FIELD_BYTES_MAX} bytes, of fields "
+    "that have a value: neither the import nor the table says which fields are the key.",
     "keys",
 )
 
@@ -51,13 +51,13 @@ def without_keys(texts: Sequence[bytes], key_fields: tuple[str, ...]) -> BareRec
 
 
 def key_names(value: bytes | msgspec.Raw) -> tuple[str, ...]:
-    """The names that the JSON text of a `keys` field lists; none if it is not a list of distinct names."""
+    """The names that the JSON text of a `keys` field lists; none if it is not a list of distinct names that a key may have."""
     try:
         names = _NAMES.decode(value)
     except (msgspec.MsgspecError, ValueError):
         return ()
-    usable = 1 <= len(names) <= KEY_FIELDS_MAX and not {"", "keys"} & {*names} and len({*names}) == len(names)
-    return tuple(names) if usable else ()
+    usable = 1 <= len(names) <= KEY_FIELDS_MAX and "keys" not in names and len({*names}) == len(names)
+    return tuple(names) if usable and all(1 <= len(name.encode()) <= KEY_FIELD_BYTES_MAX for name in names) else ()
 
 
 def _named(text: bytes) -> tuple[tuple[str, ...], bytes]:

@@ -67,7 +67,7 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         self, request: pb.WatchImportRequest, context: Context
     ) -> AsyncIterator[pb.WatchImportResponse]:
         import_id = requests.import_id(request.import_id)
-        await imports.import_get(self._database, caller_account(), import_id)
+        await imports.import_expect(self._database, caller_account(), import_id)
         async with aclosing(self._progress.imports.watch(import_id)) as states:
             async for state, heartbeat in states:
                 yield pb.WatchImportResponse(import_job=wire.import_message(state), heartbeat=heartbeat)

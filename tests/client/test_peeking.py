@@ -1,0 +1,74 @@
+"""A file that would lose every record is refused before an import is made for it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from ingot_client._cli.peeking import check_beginning
+from ingot_client._formats import data_format
+
+SEMI = b"id;name;city\n1;Ada;London\n"
+
+
+def check(folder: Path, data: bytes, keys: list[str], name: str = "semi.csv", **reading: Any) -> None:
+    file = folder / name
+    file.write_bytes(data)
+    check_beginning(file, data_format(file, **reading), keys)
+
+
+@pytest.mark.parametrize(
+    ("data", "keys", "reading", "why"),
+    [
+        (SEMI, ["id"], {}, "has 1 column, 'id;name;city', and no 'id': is --delimiter ';' missing?"),
+        (SEMI.replace(b";", b"\t"), ["id", "city"], {}, r"and no 'id' and no 'city': is --delimiter '\t' missing?"),
+        (SEMI, ["id"], {"delimiter": "|"}, "is --delimiter ';' missing?"),
+        (SEMI, ["ID"], {"delimiter": ";"}, "has 3 columns, 'id', 'name', 'city', and no 'ID'\nSay --key"),
+        ("é,b\n".encode("latin-1"), ["id"], {"encoding": "latin-1"}, "'é', 'b', and no 'id'"),
+        (b",".join(b"c%d" % number for number in range(20)), ["id"], {}, "'c9', …, and no 'id'"),
+    ],
+)
+def test_header_without_the_key_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes, keys: list[str], reading: dict[str, str], why: str
+) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        check(tmp_path, data, keys, **reading)
+    assert ended.value.exit_code == 1
+    assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("data", "keys", "reading"),
+    [
+        (SEMI, ["id"], {"delimiter": ";"}),
+        (SEMI, [], {}),
+        (b"\xef\xbb\xbf id , name\n", ["id"], {}),
+        ("id,é".encode("utf-16"), ["id"], {"encoding": "utf-16"}),
+        (b"'id','a,b'\n", ["id"], {"quote": "'"}),
+        (b"1,2\n", ["id"], {"columns": ["id", "b"]}),
+        (b"\xff\xfe", ["id"], {}),
+        (b"a,b\n", ["id"], {"encoding": "klingon"}),
+        (b'"never closed', ["id"], {}),
+        (b"\nid\n", ["id"], {}),
+        (b"", ["id"], {}),
+        (b'[{"a":1}]', ["id"], {"type": "json"}),
+        (b'{"a":1}', ["id"], {"type": "ndjson"}),
+    ],
+)
+def test_what_is_right_or_unclear_is_left_to_the_server(
+    tmp_path: Path, data: bytes, keys: list[str], reading: dict[str, Any]
+) -> None:
+    check(tmp_path, data, keys, **reading)
+
+
+def test_lines_in_a_json_file_are_told_from_an_array(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit):
+        check(tmp_path, b' {"id":1}\n{"id":2}\n', ["id"], name="rows.json")
+    assert "rows.json begins with an object" in capsys.readouterr().err
+
+
+def test_pipe_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    check_beginning(tmp_path / "pipe.csv", data_format("pipe.csv"), ["id"])

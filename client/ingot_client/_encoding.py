@@ -58,17 +58,21 @@ def encode_record(record: Any, index: int) -> bytes:
 
 def _set_within(value: object, path: str) -> str | None:
     """The path of the first set in `value`."""
-    if isinstance(value, set | frozenset):
+    if isinstance(value, (set, frozenset)):
         return path
-    if isinstance(value, Mapping):
-        inner = [(f".{key}", found) for key, found in value.items() if type(found) not in SCALARS]
-    elif isinstance(value, list | tuple):
-        # Most lists hold scalars only, and many of them.
+    # Most dicts and lists hold scalars only, and many of them.
+    if isinstance(value, (dict, Mapping)):
+        few = not SCALARS.issuperset(map(type, value.values()))
+        inner = [(f".{key}", found) for key, found in value.items() if type(found) not in SCALARS] if few else []
+    elif isinstance(value, (list, tuple)):
         few = not SCALARS.issuperset(map(type, value))
         inner = [(f"[{at}]", found) for at, found in enumerate(value) if type(found) not in SCALARS] if few else []
     else:
         inner = [(f".{name}", getattr(value, name, None)) for name in _field_names(type(value))]
-    return next((where for step, found in inner if (where := _set_within(found, path + step)) is not None), None)
+    for step, found in inner:
+        if (where := _set_within(found, path + step)) is not None:
+            return where
+    return None
 
 
 def _field_names(kind: Any) -> list[str]:

@@ -43,8 +43,10 @@ _CONTROLS_TO_BLANKS = bytes.maketrans(_CONTROLS, b" " * 32)
 _NUMBERS = bytes.maketrans(b"123456789.", b"0000000000")
 _MANY_DIGITS = b"0" * (DIGITS_MAX + 1)
 _DIGITS = re.compile(rb"[0-9.]++")
-# An exponent beyond EXPONENT_MAX.
-_WIDE_EXPONENT = re.compile(rb"[0-9][eE][+-]?0*+(?:309|3[1-9][0-9]|[4-9][0-9]{2}|[1-9][0-9]{3})")
+# Up to the first exponent beyond EXPONENT_MAX that is not within a string.
+_WIDE_EXPONENT = re.compile(
+    rb'(?:[^"eE]++|"[^"]*+"|[eE](?![+-]?0*+(?:309|3[1-9][0-9]|[4-9][0-9]{2}|[1-9][0-9]{3})))*+[eE]'
+)
 # As long as what it masks, and never part of UTF-8.
 _MASK = b"\xff\xff"
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
@@ -104,8 +106,7 @@ class _Repair:
             self.text = _LONE_SURROGATE.sub(rb"\\ufffd", masked).replace(_MASK, b"\\\\")
 
     def _controls(self) -> Iterator[Fault]:
-        masked = _masked(self.text)
-        unescaped = _unescaped(self.text)
+        masked, unescaped = _masked(self.text), _unescaped(self.text)
         has_controls = len(self.text.translate(None, _CONTROLS)) < len(self.text)
         found = has_controls and _CONTROL_IN_STRING.match(unescaped)
         at = found.end() - 1 if found else self.text.find(b"\0")
@@ -157,37 +158,29 @@ def _out_of_range(problem: str, field: str) -> Fault:
 
 def _number_problem(text: bytes) -> str:
     """What is wrong with a number in well-formed JSON, outside its strings."""
-    if len(text) > DIGITS_MAX and _is_any_outside_strings(text, _many_digits(text)):
+    if len(text) > DIGITS_MAX and _has_many_digits(text):
         return f"has more than {DIGITS_MAX:,} digits"
-    if b"e" in text or b"E" in text:
-        exponents = (found.start() for found in _WIDE_EXPONENT.finditer(text))
-        if _is_any_outside_strings(text, exponents):
-            return f"has an exponent beyond {EXPONENT_MAX}"
+    if (b"e" in text or b"E" in text) and _WIDE_EXPONENT.match(_unescaped(text)):
+        return f"has an exponent beyond {EXPONENT_MAX}"
     return ""
 
 
-def _many_digits(text: bytes) -> Iterator[int]:
+def _has_many_digits(text: bytes) -> bool:
     numbers = text.translate(_NUMBERS)
     at = numbers.find(_MANY_DIGITS)
+    if at < 0:
+        return False
+    unescaped = _unescaped(text)
+    quotes = counted = 0
     while at >= 0:
         run = _DIGITS.match(text, at)
         assert run is not None  # noqa: S101 it was found by its digits
-        if len(run.group()) - run.group().count(b".") > DIGITS_MAX:
-            yield at
-        at = numbers.find(_MANY_DIGITS, run.end())
-
-
-def _is_any_outside_strings(text: bytes, places: Iterator[int]) -> bool:
-    """Whether any of these places, which ascend, is not within a string of well-formed JSON."""
-    unescaped = b""
-    outside_from = 0
-    for place in places:
-        if place < outside_from:
-            continue
-        unescaped = unescaped or _unescaped(text)
-        if unescaped.count(b'"', outside_from, place) % 2 == 0:
+        quotes += unescaped.count(b'"', counted, at)
+        counted = at
+        # An even number of quotes before it: it is not within a string.
+        if quotes % 2 == 0 and len(run.group()) - run.group().count(b".") > DIGITS_MAX:
             return True
-        outside_from = unescaped.find(b'"', place) + 1
+        at = numbers.find(_MANY_DIGITS, run.end())
     return False
 
 
@@ -242,8 +235,8 @@ def _masked(text: bytes) -> bytes:
 
 
 def _unescaped(text: bytes) -> bytes:
-    """The text with all of `\\\\` and `\\"` masked, so that every quote left begins or ends a string."""
-    return _masked(text).replace(b'\\"', _MASK)
+    """The text with each `\\\\` and `\\"` masked, so that every quote left begins or ends a string."""
+    return text if b"\\" not in text else _masked(text).replace(b'\\"', _MASK)
 
 
 def _place(text: bytes, at: int) -> str:

@@ -51,7 +51,7 @@ def without_keys(texts: Sequence[bytes], key_fields: tuple[str, ...]) -> BareRec
 
 
 def key_names(value: bytes | msgspec.Raw) -> tuple[str, ...]:
-    """The names that the JSON text of a `keys` field lists; none if it is not a list of distinct names that a key may have."""
+    """The names that the JSON text of a `keys` field lists; none if it is not a list of distinct, short names."""
     try:
         names = _NAMES.decode(value)
     except (msgspec.MsgspecError, ValueError):

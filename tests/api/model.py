@@ -312,8 +312,8 @@ def _row(text: str, start: int, format: Format) -> Row | None:
 
 
 def _row_piece(row: Row, line: int, columns: Sequence[str]) -> Piece:
-    # Where the delimiter is a blank, a row of empty cells looks like a blank line.
-    if not row.text.strip(BLANKS) and (len(row.cells) == 1 or len(row.cells) < len(columns)):
+    # Where the delimiter is a blank, a row of empty cells looks like a blank line; and blanks may be the only cell.
+    if not row.text or (not row.text.strip(BLANKS) and len(row.cells) < len(columns)):
         return Piece(line, codes=frozenset({"EMPTY_LINE"}))
     codes = set()
     if "\0" in row.text:
@@ -385,8 +385,9 @@ def _mended(text: str, codes: set[str]) -> Iterator[str]:
             unit = int(escape[1], 16)
             low = re.compile(r"\\u[dD][c-fC-F][0-9a-fA-F]{2}").match(text, at)
             if unit == 0:
+                # Still JSON within a string, and never outside.
                 codes.add("CONTROL_CHARACTER")
-                yield " "
+                yield "\\u0000"
             elif 0xD800 <= unit < 0xDC00 and low:
                 at += 6
                 yield f"\\u{escape[1]}{low[0]}"
@@ -405,9 +406,10 @@ def _mended(text: str, codes: set[str]) -> Iterator[str]:
 
 def _is_in_range(number: str) -> bool:
     mantissa, _, exponent = number.lower().partition("e")
-    digits = sum(character.isdigit() for character in mantissa)
+    exponent = exponent.lstrip("+-")
+    digits = max(len(exponent), sum(character.isdigit() for character in mantissa))
     # A long exponent is no number for Python.
-    exponent = exponent.lstrip("+-").lstrip("0")
+    exponent = exponent.lstrip("0")
     return digits <= 4_300 and len(exponent) <= 3 and int(exponent or 0) <= 308
 
 

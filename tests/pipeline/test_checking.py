@@ -144,6 +144,54 @@ def test_numbers_that_the_database_or_a_float_cannot_hold_are_rejected(number: s
     assert faults(text) == [("NUMBER_OUT_OF_RANGE", "n")]
 
 
+@pytest.mark.parametrize("number", ["1e999", "1e99999999999", "1" * 4_301])
+@pytest.mark.parametrize(
+    ("record", "field"),
+    [
+        ('{"id":1,"v":%s,"v":1}', ""),
+        ('{"id":%s,"id":1}', ""),
+        ('{"id":1,"v":[1,{"w":%s}],"v":"1e999"}', ""),
+        ('{"id":1,"v":1,"v":%s}', "v"),
+        ('{"id":1,"v":[{"w":%s,"w":1}]}', "v"),
+        ('{"id":"1e999\\"1e999\\\\","v":%s,"v":true}', ""),
+    ],
+)
+def test_every_value_of_a_field_that_stands_twice_must_be_in_range(number: str, record: str, field: str) -> None:
+    assert faults((record % number).encode()) == [("NUMBER_OUT_OF_RANGE", field)]
+
+
+def test_a_number_beyond_very_many_fields_is_found() -> None:
+    fields = b"".join(b',"k%d":1' % number for number in range(20_000))
+    assert faults(b'{"id":1%b,"z":1e999}' % fields) == [("NUMBER_OUT_OF_RANGE", "")]
+
+
+@pytest.mark.parametrize("others", [[b""] * 1_000, [b"1"] * 1_000, [b" ", b"[]", GOOD] * 100, [b"x"] * 101])
+@pytest.mark.parametrize("key_fields", [ID, ()])
+def test_no_neighbours_hide_a_record_that_is_too_deep(others: list[bytes], key_fields: tuple[str, ...]) -> None:
+    texts = [b'{"keys":["id"],' + nested(depth).removeprefix(b"{") for depth in (100, 101)]
+    assert checked([*texts, *others], key_fields).rejects[0].faults[0].code is ErrorCode.TOO_DEEP
+    assert checked([*others, *texts], key_fields).rejects[-1].faults[0].code is ErrorCode.TOO_DEEP
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b'{"id":"\t"}\x0c', "character 11: expected the end of the record, found U+000C"),
+        (b'{\x01"id":"a\\"\t"}\x02', "character 2: expected a field name in double quotes, found U+0001"),
+        (b'{"id":"\0\x02"}\t\x0b\0', "found U+000B"),
+        (b'{"id":"\t",\x1f', "found U+001F"),
+    ],
+)
+def test_a_syntax_error_is_not_lost_beside_a_control_character(text: bytes, words: str) -> None:
+    assert faults(text) == [("CONTROL_CHARACTER", ""), ("SYNTAX_ERROR", "")]
+    assert words in faults_of(text, ID)[1].message
+
+
+@pytest.mark.parametrize("text", [b'{"id":"\t"}\t\r', b'{"id":"\0"}\0', b'{\t"id":"\x0c"\n}'])
+def test_blanks_beside_a_control_character_are_no_syntax_error(text: bytes) -> None:
+    assert faults(text) == [("CONTROL_CHARACTER", "")]
+
+
 @pytest.mark.parametrize("value", ["null", '""'])
 def test_a_key_field_must_have_a_value(value: str) -> None:
     text = f'{{"id":{value},"b":{value},"x":1}}'.encode()
@@ -180,6 +228,13 @@ def test_unusable_keys_are_a_missing_key(keys: str) -> None:
     text = f'{{{fields},"null":null,"empty":"","":1,"keys":{keys}}}'.encode()
     assert faults(text, ()) == [("MISSING_KEY", "keys")]
     assert faults(b'{"a":1}', ()) == [("MISSING_KEY", "keys")]
+
+
+@pytest.mark.parametrize(("name", "is_usable"), [("x" * 255, True), ("x" * 256, False), ("ä" * 128, False)])
+def test_the_name_of_a_key_field_is_short(name: str, is_usable: bool) -> None:
+    text = json.dumps({"keys": [name], name: 1}).encode()
+    assert faults(text, ()) == ([] if is_usable else [("MISSING_KEY", "keys")])
+    assert checked([text], ()).texts == ([text] if is_usable else [])
 
 
 def test_all_faults_of_a_record_are_reported() -> None:
@@ -262,6 +317,9 @@ HOSTILE = {
     + b"1"
     + b"]" * 99
     + b"}",
+    "fields like exponents": b'{"id":1%b,"z":1e999}' % b"".join(b',"k%d":"1e999"' % n for n in range(100_000)),
+    "strings with escapes like exponents": b'{"id":[""' + b',"\\"\\\\1e999"' * 160_000 + b",1e999]}",
+    "control characters everywhere": b'{"id":1%b}\x0c' % b"".join(b',"k%d":"\t"' % n for n in range(100_000)),
     "blanks": b" " * 2_000_000,
     "blanks and a brace": b" " * 2_000_000 + b"{",
     "opened brackets": b"[" * 2_000_000,

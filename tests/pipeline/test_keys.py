@@ -159,7 +159,9 @@ def test_naming_other_key_fields_than_the_table_is_a_fault(key_fields: tuple[str
     ]
 
 
-@pytest.mark.parametrize("value", ["5", '"id"', "[]", "[1]", '["id","id"]', "[1e400]", "null", '["keys"]'])
+@pytest.mark.parametrize(
+    "value", ["5", '"id"', "[]", "[1]", '["id","id"]', "[1e400]", "null", '["keys"]', f'["{"x" * 256}"]']
+)
 def test_a_keys_field_that_names_nothing_is_an_ordinary_field(value: str) -> None:
     text = f'{{"keys":{value},"id":1}}'
     keyed = read_keys([text.encode()], ID, own_keys=True)

@@ -28,6 +28,8 @@ _WIDE_EXPONENT = b"0e000"
 _MANY_DIGITS = b"0" * (DIGITS_MAX + 1)
 _EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
 _MANTISSA_BYTES = 40
+_WORDS_MAX = 1_000
+"""After so many words that look like exponents, diagnosis takes less time than looking at more of them."""
 _SAMPLE_BYTES_MAX = 65_536
 _BEFORE_NUMBER = (b":", b",", b"[", b" ", b"\n", b"\t", b"\r")
 
@@ -91,12 +93,15 @@ def _suspects_in(block: bytes, texts: Sequence[bytes], objects: int) -> set[int]
 def _wide_exponents(block: bytes, numbers: bytes) -> list[int]:
     """Where exponents of three digits or more may stand: in numbers, and not in words such as UUIDs."""
     found = []
+    words = 0
     at = numbers.find(_WIDE_EXPONENT)
     while at >= 0:
         if _EXPONENT.match(block, at + 1):
             before = numbers[max(0, at - _MANTISSA_BYTES) : at].rstrip(b"0")
-            if not before or before.endswith(_BEFORE_NUMBER):
+            words += 1
+            if not before or before.endswith(_BEFORE_NUMBER) or words > _WORDS_MAX:
                 found.append(at)
+                words = 0
                 # One is enough to suspect the record, or this line of it.
                 at = block.find(b"\n", at)
                 if at < 0:

@@ -82,8 +82,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         )
         stack.push_async_callback(database.close)
         async with database.connection() as connection:
-            for name in await migrate(connection):
-                log.info("migrated", extra={"migration": name})
+            await migrate(connection)
         yield database
 
 

@@ -5,7 +5,7 @@ holds the client back. So a stream occupies no more than two chunks and one mess
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ from ingot_server.domain.records import Decoded, ErrorCode, Fault, reject
 from ingot_server.pipeline.appending import Appender
 from ingot_server.pipeline.checking import check
 from ingot_server.pipeline.decoding import Decoder, decoder
+from ingot_server.pipeline.pieces import CHECK_RECORDS, Piece, parts_of
 from ingot_server.pipeline.replaying import Content, Replay
 from ingot_server.storage import chunks, imports
 from ingot_server.storage.batches import OpenBatch
@@ -32,8 +33,6 @@ DECODE_BYTES = 128 * 1024
 FIRST_DECODE_BYTES = 8 * 1024
 """How much is decoded at a time, so that the event loop is never held for long: little, until the records are known
 not to be tiny."""
-CHECK_RECORDS = 1_000
-CHECK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +43,6 @@ class ChunkLimits:
     records: int = 5_000
     seconds: float = 0.2
     """How long received records wait for more before they are made durable."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One message of an upload."""
-
-    records: list[bytes]
-    data: bytes
-    offset: int | None
-    """Where the content begins; None: where the previous message ended."""
-    finish_total: int | None
-    """Set by the last message: how much the whole batch holds."""
 
 
 class Upload:
@@ -191,7 +178,7 @@ class Upload:
             if self._fresh_bytes >= DECODE_BYTES:
                 await self._decode(final=False)
         else:
-            for part in _parts(content):
+            for part in parts_of(content):
                 await self._add(part)
         self._arrived.set()
 
@@ -267,18 +254,6 @@ class Upload:
             fault = Fault(ErrorCode.EMPTY_PAYLOAD, "the batch holds no record: expected at least one")
             self._appender.add(Decoded(rejects=[reject(0, 0, b"", fault)]), b"")
         await self._appender.commit(finish=True)
-
-
-def _parts(records: list[bytes]) -> Iterator[list[bytes]]:
-    """`records` in parts of at most CHECK_RECORDS and about CHECK_BYTES."""
-    start = size = 0
-    for position, record in enumerate(records):
-        size += len(record)
-        if size >= CHECK_BYTES or position - start + 1 == CHECK_RECORDS:
-            yield records[start : position + 1]
-            start, size = position + 1, 0
-    if start < len(records):
-        yield records[start:]
 
 
 async def _ended(*tasks: "asyncio.Task[object]") -> None:

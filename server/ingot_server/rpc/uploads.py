@@ -10,7 +10,7 @@ from ingot.v1.import_service_pb2 import RunImportRequest
 from ingot_server.domain.batches import OffsetUnit
 from ingot_server.domain.errors import InvalidRequest, OffsetGap
 from ingot_server.domain.formats import DataFormat
-from ingot_server.pipeline.receiving import Piece
+from ingot_server.pipeline.pieces import Piece
 from ingot_server.rpc import requests
 from ingot_server.storage import batches
 from ingot_server.storage.batches import OpenBatch

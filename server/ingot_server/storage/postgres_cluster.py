@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from ingot_server.storage.postgres_binaries import PostgresBinaries
+from ingot_server.storage.postgres_processes import stop_leftovers
 from ingot_server.storage.postgres_user import EmbeddedPostgresError, PostgresUser
 
 SUPERUSER = "ingot"
@@ -25,12 +26,15 @@ INITDB_OPTIONS = (
     "--no-instructions",
 )
 
+CLEARING_TRIES = 20
+
 
 async def ensure_cluster(cluster: Path, binaries: PostgresBinaries, user: PostgresUser) -> None:
     """Returns when there is a cluster that `binaries` can read, and it is the user's.
 
     To be called only when no process works on the cluster.
     """
+    await _clear_abandoned(cluster)
     version = await asyncio.to_thread(_version, cluster)
     if version is None:
         fresh = await asyncio.to_thread(_begin, cluster, user)
@@ -45,6 +49,18 @@ async def ensure_cluster(cluster: Path, binaries: PostgresBinaries, user: Postgr
             "INGOT_POSTGRES_BIN, or convert the data with pg_upgrade. Nothing was changed."
         )
     await asyncio.to_thread(_take, cluster, user)
+
+
+async def _clear_abandoned(cluster: Path) -> None:
+    """Throws away what starts that were killed within initdb have left. What cannot be removed is in nobody's way."""
+    for abandoned in cluster.parent.glob(_prefix(cluster) + "*"):
+        for _ in range(CLEARING_TRIES):
+            # initdb ends with its parent, but a program that it runs may still be writing.
+            await stop_leftovers(abandoned)
+            await asyncio.to_thread(shutil.rmtree, abandoned, ignore_errors=True)
+            if not abandoned.exists():
+                break
+            await asyncio.sleep(0.05)
 
 
 def _version(cluster: Path) -> str | None:
@@ -62,12 +78,13 @@ def _version(cluster: Path) -> str | None:
 
 def _begin(cluster: Path, user: PostgresUser) -> Path:
     """An empty folder, the user's, in which to make a cluster."""
-    prefix = f"{cluster.name}.new-"
-    for abandoned in cluster.parent.glob(f"{prefix}*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
-    fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=cluster.parent))
+    fresh = Path(tempfile.mkdtemp(prefix=_prefix(cluster), dir=cluster.parent))
     os.chown(fresh, user.uid, user.gid)
     return fresh
+
+
+def _prefix(cluster: Path) -> str:
+    return f"{cluster.name}.new-"
 
 
 def _complete(fresh: Path, cluster: Path) -> None:

@@ -140,11 +140,20 @@ async def batch_finish(connection: "Connection", batch_seq: int, total: int) -> 
 
 async def batch_get(database: Database, account_id: int, import_id: int, batch_id: str) -> Batch:
     """One batch without error groups. Raises ImportNotFound, BatchNotFound."""
+    return _batch(await _batch_row(database, account_id, import_id, batch_id))
+
+
+async def batch_seq(database: Database, account_id: int, import_id: int, batch_id: str) -> int:
+    """The number of a batch. Raises ImportNotFound, BatchNotFound."""
+    return int((await _batch_row(database, account_id, import_id, batch_id))["batch_seq"])
+
+
+async def _batch_row(database: Database, account_id: int, import_id: int, batch_id: str) -> asyncpg.Record:
     row = await database.fetchrow(sql.batch_get, account_id, import_id, batch_id)
     if row is None:
-        await imports.import_get(database, account_id, import_id)
+        await imports.import_expect(database, account_id, import_id)
         raise BatchNotFound(f"Import {import_id} has no batch {batch_id!r}.", import_id=import_id, batch_id=batch_id)
-    return _batch(row)
+    return row
 
 
 async def batch_list(
@@ -158,15 +167,6 @@ async def batch_list(
 async def batch_get_many(database: Database, batch_seqs: list[int]) -> dict[int, Batch]:
     """The batches with these numbers, of any account, without error groups."""
     return {row["batch_seq"]: _batch(row) for row in await database.fetch(sql.batch_get_many, batch_seqs)}
-
-
-async def batch_seq(database: Database, account_id: int, import_id: int, batch_id: str) -> int:
-    """The number of a batch. Raises ImportNotFound, BatchNotFound."""
-    row = await database.fetchrow(sql.batch_get, account_id, import_id, batch_id)
-    if row is None:
-        await batch_get(database, account_id, import_id, batch_id)
-    assert row is not None  # noqa: S101 otherwise the line above has raised
-    return int(row["batch_seq"])
 
 
 async def batch_claim(database: Database, lease: timedelta) -> Lease | None:

@@ -32,6 +32,8 @@ check: .venv/.dev check-stubs ## lint, types, import contracts, stubs are curren
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(BIN)/python docs/make_kinds.py | diff - docs/kinds.md >/dev/null || { \
+		echo "docs/kinds.md is not that of the kinds: run \`make docs\` and commit the result." >&2; exit 1; }
 	@if command -v npx >/dev/null; then \
 		cd protos && $(BUF) lint && $(BUF) format --diff --exit-code; \
 	elif [ -n "$${CI:-}" ]; then \
@@ -56,6 +58,10 @@ stubs: .venv-stubs/.installed ## generate the Python stubs, and what reflection 
 check-stubs: stubs
 	@git diff --exit-code --stat -- protos || { \
 		echo "The stubs are not those of the protos: run \`make stubs\` and commit the result." >&2; exit 1; }
+
+.PHONY: docs
+docs: .venv/.server ## make the manual of the kinds from the kinds
+	$(BIN)/python docs/make_kinds.py >docs/kinds.md
 
 .PHONY: clean
 clean: ## remove the environments and the demo's data

@@ -86,6 +86,11 @@ class Caller:
         assert last.state in FINAL_STATES
         return last
 
+    async def ended_by_cancel(self, import_id: str) -> import_pb2.Import:
+        """Cancels an import and waits for its end."""
+        await self.imports.CancelImport(import_service_pb2.CancelImportRequest(import_id=import_id))
+        return await self.ended(import_id)
+
     async def run(
         self, rows: Iterable[Any], table: str = "things", key_fields: Sequence[str] = ("id",)
     ) -> import_pb2.Import:

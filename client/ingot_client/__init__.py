@@ -17,22 +17,27 @@ __all__ = [
     "BatchFinished",
     "BatchNotFound",
     "BatchUnfinished",
+    "BlockedValue",
     "CallFailed",
     "Client",
     "ContentDiffers",
     "Counts",
     "DatabaseUnavailable",
     "ErrorGroup",
+    "Field",
     "Import",
     "ImportNotFound",
     "ImportStateRefused",
     "IngotError",
     "InvalidRequest",
     "KeyFieldsDiffer",
+    "Kind",
+    "KindDiffers",
     "NotFound",
     "OffsetGap",
     "Pages",
     "Progress",
+    "Reading",
     "RecordError",
     "RecordNotFound",
     "RecordUnencodable",
@@ -46,6 +51,8 @@ __all__ = [
     "Stage",
     "StoredRecord",
     "Table",
+    "TableExists",
+    "TableInUse",
     "TableNotFound",
     "TotalMismatch",
     "Transient",
@@ -59,6 +66,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ingot_client._async_client import AsyncClient
+    from ingot_client._definitions import BlockedValue, Field, Kind, Table
     from ingot_client._errors import (
         ApiKeyInvalid,
         BatchFinished,
@@ -72,6 +80,7 @@ if TYPE_CHECKING:
         IngotError,
         InvalidRequest,
         KeyFieldsDiffer,
+        KindDiffers,
         NotFound,
         OffsetGap,
         RecordNotFound,
@@ -83,6 +92,8 @@ if TYPE_CHECKING:
         SettingsInvalid,
         ShuttingDown,
         SourceDiffers,
+        TableExists,
+        TableInUse,
         TableNotFound,
         TotalMismatch,
         Transient,
@@ -98,10 +109,10 @@ if TYPE_CHECKING:
         ErrorGroup,
         Import,
         Progress,
+        Reading,
         RecordError,
         Stage,
         StoredRecord,
-        Table,
         Written,
     )
 
@@ -112,7 +123,7 @@ def __getattr__(name: str) -> object:
 
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    for module in ("_errors", "_paging", "_views", "_async_client", "_sync_client"):
+    for module in ("_errors", "_paging", "_views", "_definitions", "_async_client", "_sync_client"):
         found: object = getattr(import_module(f"{__name__}.{module}"), name, None)
         if found is not None:
             globals()[name] = found

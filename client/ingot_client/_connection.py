@@ -14,7 +14,7 @@ from ingot.v1.batch_service_pb2_grpc import BatchServiceStub
 from ingot.v1.import_service_pb2_grpc import ImportServiceStub
 from ingot.v1.record_service_pb2_grpc import RecordServiceStub
 from ingot.v1.table_service_pb2_grpc import TableServiceStub
-from ingot_client._errors import IngotError, Transient, Unreachable
+from ingot_client._errors import IngotError, NotFound, Transient, Unreachable
 from ingot_client._patience import Patience
 from ingot_client._settings import Settings
 from ingot_client._status import errors_translated
@@ -107,6 +107,25 @@ class Connection:
             else:
                 self.answered = True
                 return answer
+
+    async def delete(self, method: aio.UnaryUnaryMultiCallable[Q, R], request: Q, gone: type[NotFound]) -> None:
+        """As `call`, for deleting something; `gone` is the error if it does not exist."""
+        patience = self.patience()
+        failed_before = False
+        while True:
+            try:
+                await self.call(method, request, Patience(0))
+            except Transient as error:
+                failed_before = True
+                if not await patience.wait_after(error):
+                    raise
+            except gone:
+                # The first attempt may have succeeded and only its answer been lost.
+                if not failed_before:
+                    raise
+                return
+            else:
+                return
 
     async def stream(self, method: aio.UnaryStreamMultiCallable[Q, R], request: Q) -> AsyncGenerator[R, None]:
         """The answers as they come. Not tried again: only the caller knows where to go on. Close it when done."""

@@ -20,6 +20,9 @@
         │   ├── BatchFinished
         │   ├── TotalMismatch
         │   ├── KeyFieldsDiffer
+        │   ├── KindDiffers
+        │   ├── TableExists
+        │   ├── TableInUse
         │   ├── RequestIdReused
         │   └── ContentDiffers
         ├── ServerFault         a fault in the server
@@ -153,6 +156,18 @@ class TotalMismatch(Refused):
 
 class KeyFieldsDiffer(Refused):
     """The table is keyed by other fields, which are `facts["key_fields"]`."""
+
+
+class KindDiffers(Refused):
+    """The table's records are of another kind, which is `facts["kind"]`."""
+
+
+class TableExists(Refused):
+    """The account has a table with this name."""
+
+
+class TableInUse(Refused):
+    """The table has an unfinished import, which is `facts["import_id"]`, or records."""
 
 
 class RequestIdReused(Refused):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import IO, Any, Final
 
 from ingot.v1.batch_pb2 import DataFormat
+from ingot.v1.import_pb2 import ImportSpec
 from ingot_client import _user_code
 from ingot_client._batches import BatchCalls
 from ingot_client._errors import (
@@ -22,11 +23,11 @@ from ingot_client._errors import (
     SourceDiffers,
 )
 from ingot_client._formats import data_format
-from ingot_client._imports import ImportCalls
+from ingot_client._imports import ImportCalls, import_spec
 from ingot_client._likeness import difference
 from ingot_client._sources import Source, file_source, record_source
 from ingot_client._uploading import OnProgress
-from ingot_client._views import Import, Progress
+from ingot_client._views import Import, Progress, Reading
 from ingot_client._watching import follow
 
 BATCH_ID: Final = "main"
@@ -41,6 +42,10 @@ class WholeImports(ImportCalls, BatchCalls):
         records: Iterable[Any] | AsyncIterable[Any],
         *,
         key_fields: Sequence[str] = (),
+        kind: str = "",
+        country: str = "",
+        time_zone: str = "",
+        locale: str = "",
         labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
         resume: str | None = None,
@@ -53,6 +58,8 @@ class WholeImports(ImportCalls, BatchCalls):
         is read once, as fast as the server commits: at most 64 MiB of it are held in memory. The asynchronous client
         reads a plain iterable on the event loop, the synchronous one in the calling thread.
 
+        `kind`, `country`, `time_zone` and `locale` say what the records are and how they are read: see `create_import`.
+
         Faulty records do not stop an import: see `counts`, `error_groups` and `list_errors`. Lost connections and
         restarted servers do not either. If it stops nevertheless, UploadInterrupted says so, and the call with
         `resume=import_id` goes on; the records must then be the same from the beginning. `request_id` does so too: the
@@ -64,11 +71,9 @@ class WholeImports(ImportCalls, BatchCalls):
 
         With `wait=False` it returns when all is durable and the server is still writing to the table.
         """
-        source = record_source(records)
-        create = {"key_fields": key_fields, "labels": labels, "request_id": request_id}
-        return await _user_code.unwrapped(
-            self._import(table, source, None, create, resume=resume, wait=wait, on_progress=on_progress)
-        )
+        spec = import_spec(table, key_fields, kind, Reading(country, time_zone, locale), labels)
+        run = self._import(spec, record_source(records), None, request_id, resume, on_progress, wait=wait)
+        return await _user_code.unwrapped(run)
 
     async def import_file(
         self,
@@ -81,6 +86,10 @@ class WholeImports(ImportCalls, BatchCalls):
         encoding: str | None = None,
         columns: Sequence[str] = (),
         key_fields: Sequence[str] = (),
+        kind: str = "",
+        country: str = "",
+        time_zone: str = "",
+        locale: str = "",
         labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
         resume: str | None = None,
@@ -96,32 +105,31 @@ class WholeImports(ImportCalls, BatchCalls):
         form = data_format(
             getattr(file, "name", file), type=type, delimiter=delimiter, quote=quote, encoding=encoding, columns=columns
         )
-        source = file_source(file)
-        create = {"key_fields": key_fields, "labels": labels, "request_id": request_id}
-        return await _user_code.unwrapped(
-            self._import(table, source, form, create, resume=resume, wait=wait, on_progress=on_progress)
-        )
+        spec = import_spec(table, key_fields, kind, Reading(country, time_zone, locale), labels)
+        run = self._import(spec, file_source(file), form, request_id, resume, on_progress, wait=wait)
+        return await _user_code.unwrapped(run)
 
     async def _import(
         self,
-        table: str,
+        spec: ImportSpec,
         source: Source,
         form: DataFormat | None,
-        create: dict[str, Any],
-        *,
+        request_id: str | None,
         resume: str | None,
-        wait: bool,
         on_progress: OnProgress | None,
+        *,
+        wait: bool,
     ) -> Import:
+        """Imports and closes the source; errors of the user's code come as UserCodeFailed."""
         try:
-            job = await (self._import_begun(resume, table) if resume else self.create_import(table, **create))
+            job = await (self._import_begun(resume, spec.table) if resume else self._create_import(spec, request_id))
             already_ended = job.state != "RECEIVING"
             if already_ended:
-                await self._check_likeness(job, source, create["request_id"] if not resume else None)
+                await self._check_likeness(job, source, request_id if not resume else None)
             # An interrupt may come at any time from now on; whoever gets it has to know the id.
             await _tell(on_progress, job, source)
             if not already_ended:
-                job = await self._fill(job, source, form, on_progress, ours=not resume and not create["request_id"])
+                job = await self._fill(job, source, form, on_progress, ours=not resume and not request_id)
         finally:
             await source.close()
         if wait:

@@ -2,22 +2,21 @@
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 from uuid import uuid4
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from ingot.v1 import import_service_pb2 as pb
 from ingot.v1.import_pb2 import ImportSpec, ImportState
-from ingot.v1.record_error_pb2 import ErrorStage, RecordErrorCode
+from ingot.v1.record_error_pb2 import ErrorSeverity, ErrorStage, RecordErrorCode
 from ingot_client import _user_code
 from ingot_client._connection import Connection
-from ingot_client._errors import ImportNotFound, Transient
+from ingot_client._errors import ImportNotFound
 from ingot_client._exporting import Target, export
 from ingot_client._paging import Pages
 from ingot_client._patience import Patience
-from ingot_client._views import Import, RecordError
+from ingot_client._translating import names, number, stamp
+from ingot_client._views import Import, Reading, RecordError
 from ingot_client._watching import OnTrouble, follow
 
 EXPORT_FORMATS = {
@@ -37,14 +36,26 @@ class ImportCalls:
         table: str,
         *,
         key_fields: Sequence[str] = (),
+        kind: str = "",
+        country: str = "",
+        time_zone: str = "",
+        locale: str = "",
         labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
     ) -> Import:
         """Creates an import into a table, which is made if it does not exist.
 
+        `kind` is that of the records, one of `list_kinds`, as in CONTACTS; a new table gets it, and GENERIC if none is
+        given. `country`, `time_zone` and `locale` say how values are read that say too little about themselves (see
+        `Reading`). What is not given is taken from the table.
+
         The same `request_id` gives the same import. Without one each call makes another import.
         """
-        spec = ImportSpec(table=table, key_fields=_names(key_fields), labels=labels)
+        return await self._create_import(
+            import_spec(table, key_fields, kind, Reading(country, time_zone, locale), labels), request_id
+        )
+
+    async def _create_import(self, spec: ImportSpec, request_id: str | None) -> Import:
         # With an id made up here a lost answer can be asked for again without making a second import.
         request = pb.CreateImportRequest(spec=spec, request_id=request_id or str(uuid4()))
         return Import.read((await self._connection.call(self._connection.imports.CreateImport, request)).import_job)
@@ -68,15 +79,15 @@ class ImportCalls:
 
         Their stages carry no error groups: see `get_import`.
         """
-        numbers = [ImportState.Value(f"IMPORT_STATE_{state}") for state in _names(states)]
+        numbers = [number(ImportState, state, "IMPORT_STATE_") for state in names(states)]
 
         async def fetch(token: str) -> tuple[Sequence[Import], str]:
             request = pb.ListImportsRequest(
                 table=table,
                 states=numbers,
                 labels=labels,
-                created_from=_stamp(created_from),
-                created_before=_stamp(created_before),
+                created_from=stamp(created_from),
+                created_before=stamp(created_before),
                 page_size=page_size,
                 page_token=token,
             )
@@ -121,22 +132,7 @@ class ImportCalls:
     async def delete(self, import_id: str) -> None:
         """Deletes an import that has ended, with its batches and errors. The records that it wrote stay."""
         request = pb.DeleteImportRequest(import_id=import_id)
-        patience = self._connection.patience()
-        failed_before = False
-        while True:
-            try:
-                await self._connection.call(self._connection.imports.DeleteImport, request, Patience(0))
-            except Transient as error:
-                failed_before = True
-                if not await patience.wait_after(error):
-                    raise
-            except ImportNotFound:
-                # The first attempt may have succeeded and only its answer been lost.
-                if not failed_before:
-                    raise
-                return
-            else:
-                return
+        await self._connection.delete(self._connection.imports.DeleteImport, request, ImportNotFound)
 
     def list_errors(
         self,
@@ -146,11 +142,16 @@ class ImportCalls:
         stage: str = "",
         code: str = "",
         field: str = "",
+        severity: str = "",
         page_size: int = 0,
     ) -> Pages[RecordError]:
-        """The stored errors of an import for which all of this holds, by batch and index."""
-        stage_number = ErrorStage.Value(f"ERROR_STAGE_{stage}") if stage else ErrorStage.ERROR_STAGE_UNSPECIFIED
-        code_number = RecordErrorCode.Value(f"RECORD_ERROR_CODE_{code or 'UNSPECIFIED'}")
+        """The stored errors of an import for which all of this holds, by batch and index.
+
+        `severity` is ERROR, or WARNING for values that were imported with doubt.
+        """
+        stage_number = number(ErrorStage, stage, "ERROR_STAGE_")
+        code_number = number(RecordErrorCode, code, "RECORD_ERROR_CODE_")
+        severity_number = number(ErrorSeverity, severity, "ERROR_SEVERITY_")
 
         async def fetch(token: str) -> tuple[Sequence[RecordError], str]:
             request = pb.ListImportErrorsRequest(
@@ -159,6 +160,7 @@ class ImportCalls:
                 stage=stage_number,
                 code=code_number,
                 field=field,
+                severity=severity_number,
                 page_size=page_size,
                 page_token=token,
             )
@@ -183,15 +185,8 @@ class ImportCalls:
         return await export(stream, target)
 
 
-def _stamp(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    stamp = Timestamp()
-    # astimezone takes a time without a zone for local time, as Python does everywhere; protobuf would not.
-    stamp.FromDatetime(time.astimezone(UTC))
-    return stamp
-
-
-def _names(names: Iterable[str]) -> list[str]:
-    """The names as a list. One name alone is taken for what it is, not for a list of letters."""
-    return [names] if isinstance(names, str) else list(names)
+def import_spec(
+    table: str, key_fields: Sequence[str], kind: str, reading: Reading, labels: Mapping[str, str] | None
+) -> ImportSpec:
+    """What an import is to do."""
+    return ImportSpec(table=table, key_fields=names(key_fields), kind=kind, reading=reading.write(), labels=labels)

@@ -9,7 +9,8 @@ from ingot_client._connection import Connection
 from ingot_client._encoding import encode_record
 from ingot_client._exporting import Target, export
 from ingot_client._paging import Pages
-from ingot_client._views import StoredRecord, Written
+from ingot_client._translating import names
+from ingot_client._views import Reading, StoredRecord, Written
 
 
 class RecordCalls:
@@ -17,41 +18,68 @@ class RecordCalls:
 
     _connection: Connection
 
-    async def write_records(self, table: str, records: Iterable[Any], *, key_fields: Sequence[str] = ()) -> Written:
-        """Writes 1 to 1,000 records at once, and waits until they are written.
+    async def write_records(
+        self,
+        table: str,
+        records: Iterable[Any],
+        *,
+        key_fields: Sequence[str] = (),
+        kind: str = "",
+        country: str = "",
+        time_zone: str = "",
+        locale: str = "",
+    ) -> Written:
+        """Writes 1 to 1,000 records at once, and waits until they are written. See `create_import` for the options.
 
-        Faulty records are returned with their errors; the others are written.
+        Faulty records are returned with their errors; the others are written, some maybe with a warning.
         """
         encoded = [Record(json=encode_record(record, index)) for index, record in enumerate(records)]
-        fields = [key_fields] if isinstance(key_fields, str) else key_fields
-        request = pb.WriteRecordsRequest(table=table, key_fields=fields, records=encoded)
+        request = pb.WriteRecordsRequest(
+            table=table,
+            key_fields=names(key_fields),
+            records=encoded,
+            kind=kind,
+            reading=Reading(country, time_zone, locale).write(),
+        )
         return Written.read(await self._connection.call(self._connection.records.WriteRecords, request))
 
     async def get_record(self, table: str, key: str) -> StoredRecord:
-        """The record with this key. For several key fields the key is a JSON array, as in `["DE","4711"]`."""
+        """The record with this key. For several key fields the key is a JSON array, as in `["DE","4711"]`.
+
+        Where the kind has identifiers, any of them with its value is a key too, as in `email:ada@example.org`.
+        """
         request = pb.GetRecordRequest(table=table, key=key)
         return StoredRecord.read((await self._connection.call(self._connection.records.GetRecord, request)).record)
 
-    def list_records(self, table: str, *, page_size: int = 0) -> Pages[StoredRecord]:
-        """The records of a table by key, in the order of their bytes."""
+    def list_records(
+        self, table: str, *, filter: str = "", order_by: str = "", page_size: int = 0
+    ) -> Pages[StoredRecord]:
+        """The records of a table: all, or those that a filter finds, as in `country = SE AND points >= 10`.
+
+        They come by the field that `order_by` names, as in `points` or `points desc`; else by key, in the order of its
+        bytes.
+        """
 
         async def fetch(token: str) -> tuple[Sequence[StoredRecord], str]:
-            request = pb.ListRecordsRequest(table=table, page_size=page_size, page_token=token)
+            request = pb.ListRecordsRequest(
+                table=table, filter=filter, order_by=order_by, page_size=page_size, page_token=token
+            )
             page = await self._connection.call(self._connection.records.ListRecords, request)
             return [StoredRecord.read(message) for message in page.records], page.next_page_token
 
         return Pages(fetch)
 
-    async def export_records(self, table: str, target: Target) -> int:
-        """Writes all records of a table as NDJSON to a path or a binary file; returns the number of bytes.
+    async def export_records(self, table: str, target: Target, *, filter: str = "", order_by: str = "") -> int:
+        """Writes records of a table as NDJSON to a path or a binary file; returns the number of bytes.
 
+        All records, or those that a filter finds: see `list_records` for that, and for the order.
         A path gets the file only when it is complete. Records that change meanwhile appear in their old or new form.
         """
-        request = pb.ExportRecordsRequest(table=table)
+        request = pb.ExportRecordsRequest(table=table, filter=filter, order_by=order_by)
         stream = self._connection.stream(self._connection.records.ExportRecords, request)
         return await export(stream, target)
 
     async def delete_records(self, table: str, keys: Iterable[str]) -> int:
-        """Deletes the records with these keys, 1 to 1,000; returns how many there were."""
-        request = pb.DeleteRecordsRequest(table=table, keys=[keys] if isinstance(keys, str) else keys)
+        """Deletes the records with these keys, 1 to 1,000; returns how many there were. See `get_record` for keys."""
+        request = pb.DeleteRecordsRequest(table=table, keys=names(keys))
         return (await self._connection.call(self._connection.records.DeleteRecords, request)).deleted

@@ -36,6 +36,9 @@ BY_REASON: Final[dict[str, type[errors.CallFailed]]] = {
     "DATABASE_UNAVAILABLE": errors.DatabaseUnavailable,
     "INTERNAL": errors.ServerFault,
     "CONTENT_DIFFERS": errors.ContentDiffers,
+    "KIND_DIFFERS": errors.KindDiffers,
+    "TABLE_EXISTS": errors.TableExists,
+    "TABLE_IN_USE": errors.TableInUse,
 }
 
 # For an answer without a known reason: from a newer server, from a proxy on the way, or from gRPC itself.

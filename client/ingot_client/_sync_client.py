@@ -104,8 +104,15 @@ class Client:
     export_records = _waiting(AsyncClient.export_records)
     delete_records = _waiting(AsyncClient.delete_records)
 
+    create_table = _waiting(AsyncClient.create_table)
     get_table = _waiting(AsyncClient.get_table)
     list_tables = _listing(AsyncClient.list_tables)
+    update_table = _waiting(AsyncClient.update_table)
+    delete_table = _waiting(AsyncClient.delete_table)
+    list_kinds = _listing(AsyncClient.list_kinds)
+    block_values = _waiting(AsyncClient.block_values)
+    unblock_values = _waiting(AsyncClient.unblock_values)
+    list_blocked_values = _listing(AsyncClient.list_blocked_values)
 
     close = _waiting(AsyncClient.close)
 

@@ -7,13 +7,13 @@ keeps the `message` that it was read from.
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from datetime import datetime
+from typing import Any, Final
 
 import msgspec
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from ingot.v1 import batch_pb2, import_pb2, record_error_pb2, record_pb2, record_service_pb2, stage_pb2, table_pb2
+from ingot.v1 import batch_pb2, field_pb2, import_pb2, record_error_pb2, record_pb2, record_service_pb2, stage_pb2
+from ingot_client._translating import moment, word
 
 FINAL_STATES: Final = frozenset({"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"})
 
@@ -45,7 +45,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class RecordError:
-    """One reason why one record was rejected."""
+    """One reason why one record was rejected; or imported with doubt, if its `severity` is WARNING."""
 
     index: int
     batch_id: str
@@ -67,34 +67,36 @@ class RecordError:
             message.index,
             message.batch_id,
             message.key,
-            _word(record_error_pb2.ErrorStage, message.stage, "ERROR_STAGE_"),
-            _word(record_error_pb2.RecordErrorCode, message.code, "RECORD_ERROR_CODE_"),
+            word(record_error_pb2.ErrorStage, message.stage, "ERROR_STAGE_"),
+            word(record_error_pb2.RecordErrorCode, message.code, "RECORD_ERROR_CODE_"),
             message.field,
             message.message,
             message.raw,
             message.raw_truncated,
             message.line,
-            _word(record_error_pb2.ErrorSeverity, message.severity, "ERROR_SEVERITY_"),
+            word(record_error_pb2.ErrorSeverity, message.severity, "ERROR_SEVERITY_"),
             message,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """All errors of one kind; `count` is exact, `example` is the first."""
+    """All errors of one sort; `count` is exact, `example` is the first. WARNINGs reject no record."""
 
     stage: str
     code: str
     field: str
+    severity: str
     count: int
     example: RecordError
 
     @classmethod
     def read(cls, message: stage_pb2.ErrorGroup) -> "ErrorGroup":
         return cls(
-            _word(record_error_pb2.ErrorStage, message.stage, "ERROR_STAGE_"),
-            _word(record_error_pb2.RecordErrorCode, message.code, "RECORD_ERROR_CODE_"),
+            word(record_error_pb2.ErrorStage, message.stage, "ERROR_STAGE_"),
+            word(record_error_pb2.RecordErrorCode, message.code, "RECORD_ERROR_CODE_"),
             message.field,
+            word(record_error_pb2.ErrorSeverity, message.severity, "ERROR_SEVERITY_"),
             message.count,
             RecordError.read(message.example),
         )
@@ -113,12 +115,32 @@ class Stage:
     @classmethod
     def read(cls, message: stage_pb2.StageProgress) -> "Stage":
         return cls(
-            _word(stage_pb2.StageState, message.state, "STAGE_STATE_"),
+            word(stage_pb2.StageState, message.state, "STAGE_STATE_"),
             message.accepted,
             message.rejected,
             message.percent if message.HasField("percent") else None,
             tuple(map(ErrorGroup.read, message.error_groups)),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How values are read that say too little about themselves; what is empty is not settled."""
+
+    country: str = ""
+    """Of phone numbers that come without one, as in SE."""
+    time_zone: str = ""
+    """Of times that come without an offset, as in Europe/Stockholm."""
+    locale: str = ""
+    """Of numbers that come as text, as in sv: which decimal and group signs they have."""
+
+    @classmethod
+    def read(cls, message: field_pb2.ReadingOptions) -> "Reading":
+        return cls(message.country, message.time_zone, message.locale)
+
+    def write(self) -> field_pb2.ReadingOptions:
+        """The message that says so."""
+        return field_pb2.ReadingOptions(country=self.country, time_zone=self.time_zone, locale=self.locale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +155,10 @@ class Import:
     upload: Stage
     processing: Stage
     batch_count: int
+    kind: str
+    """The kind of the table's records when the import was created."""
     key_fields: tuple[str, ...]
+    reading: Reading
     labels: Mapping[str, str]
     request_id: str
     create_time: datetime | None
@@ -158,18 +183,20 @@ class Import:
         return cls(
             message.import_id,
             message.table,
-            _word(import_pb2.ImportState, message.state, "IMPORT_STATE_"),
+            word(import_pb2.ImportState, message.state, "IMPORT_STATE_"),
             message.state_message,
             Counts.read(message.counts),
             Stage.read(message.upload),
             Stage.read(message.processing),
             message.batch_count,
+            message.kind,
             tuple(message.key_fields),
+            Reading.read(message.reading),
             dict(message.labels),
             message.request_id,
-            _time(message, "create_time"),
-            _time(message, "update_time"),
-            _time(message, "finish_time"),
+            moment(message, "create_time"),
+            moment(message, "update_time"),
+            moment(message, "finish_time"),
             message,
         )
 
@@ -197,32 +224,18 @@ class Batch:
         return cls(
             message.import_id,
             message.batch_id,
-            _word(batch_pb2.BatchStatus, message.status, "BATCH_STATUS_"),
+            word(batch_pb2.BatchStatus, message.status, "BATCH_STATUS_"),
             message.committed_offset,
-            _word(batch_pb2.OffsetUnit, message.unit, "OFFSET_UNIT_"),
+            word(batch_pb2.OffsetUnit, message.unit, "OFFSET_UNIT_"),
             message.total if message.HasField("total") else None,
             message.finished,
             Counts.read(message.counts),
             Stage.read(message.upload),
             Stage.read(message.processing),
-            _time(message, "create_time"),
-            _time(message, "update_time"),
+            moment(message, "create_time"),
+            moment(message, "update_time"),
             message,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table and the fields that make up its keys (none while no import has named them)."""
-
-    table: str
-    key_fields: tuple[str, ...]
-    create_time: datetime | None
-    message: table_pb2.Table = dataclasses.field(repr=False, compare=False)
-
-    @classmethod
-    def read(cls, message: table_pb2.Table) -> "Table":
-        return cls(message.table, tuple(message.key_fields), _time(message, "create_time"), message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +261,8 @@ class StoredRecord:
             message.key,
             message.json,
             message.import_id,
-            _time(message, "create_time"),
-            _time(message, "update_time"),
+            moment(message, "create_time"),
+            moment(message, "update_time"),
             message,
         )
 
@@ -284,22 +297,3 @@ class Progress:
     """What became of the records so far."""
     trouble: str = ""
     """Why it does not go on at the moment; empty when it does. It is being tried again."""
-
-
-class _Enum(Protocol):
-    def Name(self, number: Any) -> str: ...  # noqa: N802 - protobuf's name
-
-
-def _word(enum: _Enum, number: int, prefix: str) -> str:
-    try:
-        return enum.Name(number).removeprefix(prefix)
-    except ValueError:
-        # A newer server may know more words.
-        return str(number)
-
-
-def _time(message: Any, name: str) -> datetime | None:
-    if not message.HasField(name):
-        return None
-    stamp: Timestamp = getattr(message, name)
-    return stamp.ToDatetime(UTC)

@@ -222,10 +222,10 @@ async def test_a_late_page_of_errors_is_read_without_those_before_it(caller: Cal
     async with database.transaction() as connection:
         await connection.execute("ANALYZE record_error")
         await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        types = "bigint, bigint, text, int, int, text, bigint, bigint, int, bigint"
+        types = "bigint, bigint, text, int, int, text, int, bigint, bigint, int, bigint"
         await connection.execute(f"PREPARE page ({types}) AS {errors.sql.error_list}")
         explain = "EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE page"
-        position = f"1, {int(ended.import_id)}, '', 0, 0, '', {batch_seq}, 19000, 0, 100"
+        position = f"1, {int(ended.import_id)}, '', 0, 0, '', 0, {batch_seq}, 19000, 0, 100"
         plan = json.loads(await connection.fetchval(f"{explain} ({position})"))[0]["Plan"]
         await connection.execute("DEALLOCATE page")
     assert plan["Actual Rows"] == 100

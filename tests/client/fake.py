@@ -63,6 +63,8 @@ class FakeServer(batch_service_pb2_grpc.BatchServiceServicer, import_service_pb2
         self.imports: dict[str, import_pb2.Import] = {}
         self.batches: dict[tuple[str, str], FakeBatch] = {}
         self.create_failures = 0
+        self.delete_failures = 0
+        """How many imports are deleted without an answer."""
         self.watch_failures = 0
         self.watched = asyncio.Event()
         """Set when somebody watches an import."""
@@ -99,6 +101,8 @@ class FakeServer(batch_service_pb2_grpc.BatchServiceServicer, import_service_pb2
                 import_id=str(len(self.imports) + 1),
                 table=request.spec.table,
                 key_fields=request.spec.key_fields,
+                kind=request.spec.kind,
+                reading=request.spec.reading,
                 request_id=request.request_id,
                 state=import_pb2.IMPORT_STATE_RECEIVING,
             )
@@ -122,6 +126,14 @@ class FakeServer(batch_service_pb2_grpc.BatchServiceServicer, import_service_pb2
         job = self.imports[request.import_id]
         job.state = import_pb2.IMPORT_STATE_CANCELLED
         return import_service_pb2.CancelImportResponse(import_job=job)
+
+    async def DeleteImport(self, request: Any, context: Any) -> Any:
+        if self.imports.pop(request.import_id, None) is None:
+            await refuse(context, StatusCode.NOT_FOUND, "IMPORT_NOT_FOUND")
+        if self.delete_failures:
+            self.delete_failures -= 1
+            await refuse(context, StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+        return import_service_pb2.DeleteImportResponse()
 
     async def WatchImport(self, request: Any, context: Any) -> AsyncIterator[Any]:
         job = self.imports[request.import_id]

@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from ingot.v1 import import_pb2
+from ingot.v1.field_pb2 import ReadingOptions
+from ingot.v1.record_error_pb2 import ErrorSeverity, RecordError, RecordErrorCode
+from ingot.v1.stage_pb2 import ErrorGroup, RecordCounts, StageProgress
 from ingot_client._cli.app import shared_first
 from ingot_client._cli.bars import Bars, amount
 from ingot_client._cli.printing import plain
@@ -37,12 +40,14 @@ class Command:
     def __init__(self, port: int) -> None:
         self.port = port
 
-    async def start(self, *args: str, stderr: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
+    async def start(
+        self, *args: str, stdin: int = asyncio.subprocess.PIPE, stderr: int = asyncio.subprocess.PIPE
+    ) -> asyncio.subprocess.Process:
         environ = {**os.environ, "INGOT_ADDRESS": f"127.0.0.1:{self.port}", "INGOT_API_KEY": "k", "NO_COLOR": "1"}
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-W", "error", "-m", "ingot_client", *args),
-            stdin=asyncio.subprocess.PIPE,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             env=environ,
@@ -99,6 +104,50 @@ async def test_import_of_a_file(fake: FakeServer, ingot: Command, rows: Path) ->
     assert list(fake.imports["1"].key_fields) == ["id", "text"]
 
 
+async def test_import_says_what_the_records_are_and_how_they_are_read(
+    fake: FakeServer, ingot: Command, tmp_path: Path
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(b"_email,phoneNumber\na@b.c,\n")
+    reading = ("--country", "SE", "--time-zone", "Europe/Stockholm", "--locale", "sv")
+    ran = await ingot("import", str(file), "--table", "t", "--kind", "contacts", *reading)
+    assert (ran.code, ran.err) == (0, "")
+    assert fake.imports["1"].kind == "CONTACTS"
+    assert fake.imports["1"].reading == ReadingOptions(country="SE", time_zone="Europe/Stockholm", locale="sv")
+
+
+async def test_warnings_are_told_apart_from_errors(fake: FakeServer, ingot: Command) -> None:
+    groups = [
+        ErrorGroup(
+            code=code,
+            field=field,
+            severity=severity,
+            count=count,
+            example=RecordError(code=code, message="why", severity=severity),
+        )
+        for code, field, severity, count in (
+            (RecordErrorCode.RECORD_ERROR_CODE_DOUBTFUL_VALUE, "phone", ErrorSeverity.ERROR_SEVERITY_WARNING, 3),
+            (RecordErrorCode.RECORD_ERROR_CODE_INVALID_VALUE, "email", ErrorSeverity.ERROR_SEVERITY_ERROR, 2),
+        )
+    ]
+    fake.imports["1"] = import_pb2.Import(
+        import_id="1",
+        table="t",
+        state=import_pb2.IMPORT_STATE_PARTIALLY_SUCCEEDED,
+        counts=RecordCounts(received=9, created=7, rejected=2),
+        processing=StageProgress(error_groups=groups),
+    )
+    ran = await ingot("watch", "1")
+    assert ran.out.splitlines()[2:] == [
+        "  2 rejected: INVALID_VALUE email: why",
+        "  3 with a warning: DOUBTFUL_VALUE phone: why",
+    ]
+    assert ran.err.splitlines() == [
+        "Rejected records: ingot errors 1",
+        "Warnings: ingot errors 1 --severity warning",
+    ]
+
+
 async def test_import_of_stdin(fake: FakeServer, ingot: Command) -> None:
     ran = await ingot("import", "-", "--type", "ndjson", "--table", "t", stdin=ROWS)
     assert ran.code == 0
@@ -151,6 +200,16 @@ async def test_import_that_need_not_be_watched(ingot: Command, rows: Path) -> No
         (["imports", "--state", "DONE"], "is not one of RECEIVING"),
         (["imports", "--limit", "0"], "--limit"),
         (["errors", "1", "--format", "xml"], "neither csv nor ndjson"),
+        (["errors", "1", "--severity", "fatal"], "'fatal' is not one of ERROR, WARNING"),
+        (["errors", "1", "--severity", "error", "-o", "x.csv"], "a file has all of them"),
+        (["tables", "create", "t", "--field", "a:WORD"], "'WORD' in 'a:WORD' is neither required, many, indexed nor"),
+        (["tables", "create", "t", "--field", "a:TEXT:DATE"], "'DATE' in 'a:TEXT:DATE'"),
+        (["tables", "create", "t", "--field", ":TEXT"], "has no name before the colon"),
+        (["tables", "create", "t", "--unknown-fields", "drop"], "'drop' is not one of KEEP, REJECT"),
+        (["tables", "update", "t"], "say what to change"),
+        (["tables", "delete", "t"], "say --yes if you mean it"),
+        (["blocked", "add"], "say which values"),
+        (["blocked", "add", "x", "--type", "name"], "'name' is not one of EMAIL, PHONE, DOMAIN"),
         (["nonsense"], "nonsense"),
     ],
 )

@@ -13,10 +13,12 @@ from ingot_client._formats import data_format
 SEMI = b"id;name;city\n1;Ada;London\n"
 
 
-def check(folder: Path, data: bytes, keys: list[str], name: str = "semi.csv", **reading: Any) -> None:
+def check(
+    folder: Path, data: bytes, keys: list[str], name: str = "semi.csv", kind: str | None = None, **reading: Any
+) -> None:
     file = folder / name
     file.write_bytes(data)
-    check_beginning(file, data_format(file, **reading), keys)
+    check_beginning(file, data_format(file, **reading), keys, kind)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,8 @@ def check(folder: Path, data: bytes, keys: list[str], name: str = "semi.csv", **
         (SEMI.replace(b";", b"\t"), ["id", "city"], {}, r"and no 'id' and no 'city': is --delimiter '\t' missing?"),
         (SEMI, ["id"], {"delimiter": "|"}, "is --delimiter ';' missing?"),
         (SEMI, ["ID"], {"delimiter": ";"}, "has 3 columns, 'id', 'name', 'city', and no 'ID'\nSay --key"),
+        (SEMI, [], {"kind": "CONTACTS"}, "has 1 column, 'id;name;city': is --delimiter ';' missing?"),
+        (SEMI, ["ID"], {"delimiter": ";", "kind": "GENERIC"}, "and no 'ID'"),
         ("é,b\n".encode("latin-1"), ["id"], {"encoding": "latin-1"}, "'é', 'b', and no 'id'"),
         (b",".join(b"c%d" % number for number in range(20)), ["id"], {}, "'c9', …, and no 'id'"),
     ],
@@ -44,6 +48,8 @@ def test_header_without_the_key_is_refused(
     [
         (SEMI, ["id"], {"delimiter": ";"}),
         (SEMI, [], {}),
+        (SEMI, ["email"], {"delimiter": ";", "kind": "CONTACTS"}),
+        (b"email\na@b.c\n", [], {"kind": "CONTACTS"}),
         (b"\xef\xbb\xbf id , name\n", ["id"], {}),
         ("id,é".encode("utf-16"), ["id"], {"encoding": "utf-16"}),
         (b"'id','a,b'\n", ["id"], {"quote": "'"}),

@@ -14,6 +14,7 @@ from ingot.v1 import import_pb2
 from ingot_client import (
     AsyncClient,
     ContentDiffers,
+    ImportNotFound,
     InvalidRequest,
     Progress,
     SourceDiffers,
@@ -179,6 +180,15 @@ async def test_lost_answer_of_create_makes_no_second_import(fake: FakeServer, in
     fake.create_failures = 1
     await ingot.create_import("t")
     assert len(fake.imports) == 1
+
+
+async def test_lost_answer_of_delete_is_no_error(fake: FakeServer, ingot: AsyncClient) -> None:
+    job = await ingot.create_import("t")
+    fake.delete_failures = 1
+    await ingot.delete(job.import_id)
+    assert not fake.imports
+    with pytest.raises(ImportNotFound):
+        await ingot.delete(job.import_id)
 
 
 async def test_broken_watch_is_attached_again(fake: FakeServer, ingot: AsyncClient) -> None:

@@ -38,7 +38,7 @@ def test_client_has_every_method_of_the_asynchronous_one() -> None:
 
 
 def test_help_says_that_lists_and_streams_are_iterators() -> None:
-    for name in ("watch", "list_errors", "list_batches", "list_records", "list_tables"):
+    for name in ("watch", "list_errors", "list_batches", "list_records", "list_tables", "list_kinds"):
         assert get_origin(inspect.signature(getattr(Client, name)).return_annotation) is Iterator, name
     assert inspect.signature(Client.watch).return_annotation == Iterator[Import]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ingot_client._cli import importing, imports, records
+from ingot_client._cli import blocked, importing, imports, records, tables
 from ingot_client._cli.failing import failures_told
 from ingot_client._cli.printing import show
 from ingot_client._cli.session import Session
@@ -93,5 +93,7 @@ app.command("show")(imports.show_import)
 app.command("errors")(imports.errors)
 app.command("cancel")(imports.cancel)
 app.command("delete")(imports.delete)
-app.command("tables")(records.tables)
+app.command("kinds")(tables.kinds)
+app.add_typer(tables.app, name="tables")
 app.add_typer(records.app, name="records")
+app.add_typer(blocked.app, name="blocked")

@@ -51,9 +51,12 @@ def count_in_file(path: Path, *, csv: bool) -> int | None:
     return counted.count
 
 
-def tell_missing(job: Import, shown: int | None) -> None:
-    """Says if there were more errors than were shown. `job` is the import as it was before they were listed."""
+def tell_missing(job: Import, shown: int | None, severity: str = "") -> None:
+    """Says if there were more errors than were shown. `job` is the import as it was before they were listed.
+
+    `severity` tells which were listed; all if empty.
+    """
     # Of more than 100 groups the server tells the largest: then this is the least that there were.
-    known = sum(group.count for group in job.error_groups)
+    known = sum(group.count for group in job.error_groups if severity in {"", group.severity})
     if shown is not None and shown < known:
         say(f"showing {shown:,} of {known:,} errors: the server keeps no more (INGOT_ERRORS_LIMIT)")

@@ -6,15 +6,35 @@ import signal
 import sys
 from collections.abc import Iterator
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import typer
 
 from ingot_client._cli.printing import plain, say
-from ingot_client._errors import ApiKeyInvalid, CallFailed, IngotError, KeyFieldsDiffer, ServerFault, Unreachable
+from ingot_client._errors import (
+    ApiKeyInvalid,
+    CallFailed,
+    IngotError,
+    KeyFieldsDiffer,
+    KindDiffers,
+    ServerFault,
+    TableExists,
+    TableInUse,
+    Unreachable,
+)
 
 FAILED = 1
 INTERRUPTED = 130
+
+# What to do next; with the facts of the error.
+ADVICE: Final[dict[type[CallFailed], str]] = {
+    ApiKeyInvalid: "Give a key by --api-key or INGOT_API_KEY; `ingot-server keys create` makes one.",
+    KeyFieldsDiffer: "The table is keyed by {key_fields}: leave out --key, or say --key {key_fields}.",
+    KindDiffers: "The table's records are {kind}: leave out --kind, or say --kind {kind}.",
+    TableExists: "Change it with `ingot tables update {table}`, or choose another name.",
+    TableInUse: "Wait for the import with `ingot watch {import_id}`, or `ingot cancel {import_id}`.",
+    ServerFault: "Look for {error_id} in the server's log.",
+}
 
 
 @contextlib.contextmanager
@@ -51,12 +71,10 @@ def advice(error: IngotError) -> str:
     """What to do next, where the message does not say it."""
     if isinstance(error, Unreachable) and "INGOT_TLS" not in error.message:
         return "Start a server with `ingot-server serve`, or name another: --address HOST:PORT or INGOT_ADDRESS."
-    if isinstance(error, ApiKeyInvalid):
-        return "Give a key by --api-key or INGOT_API_KEY; `ingot-server keys create` makes one."
-    if isinstance(error, KeyFieldsDiffer) and (fields := error.facts.get("key_fields")):
-        return f"The table is keyed by {fields}: leave out --key, or say --key {fields}."
-    if isinstance(error, ServerFault) and (error_id := error.facts.get("error_id")):
-        return f"Look for {error_id} in the server's log."
+    if isinstance(error, CallFailed) and (text := ADVICE.get(type(error))):
+        # Not every error has its facts: a table may be in use by records, and not by an import.
+        with contextlib.suppress(KeyError):
+            return text.format_map(error.facts)
     if isinstance(error, CallFailed) and error.violations:
         missing = {field: why for field, why in error.violations.items() if why not in error.message}
         return "; ".join(f"{field}: {why}" for field, why in missing.items())

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from ingot_client._cli import options
 from ingot_client._cli.bars import Bars
 from ingot_client._cli.failing import INTERRUPTED, fail, interruptible
 from ingot_client._cli.peeking import check_beginning
 from ingot_client._cli.printing import plain, say
-from ingot_client._cli.reporting import EXIT_CODES, report
+from ingot_client._cli.reporting import EXIT_CODES, has_warnings, report
 from ingot_client._cli.session import Session, session_of
 from ingot_client._errors import UploadInterrupted
 
@@ -27,9 +28,11 @@ def import_file(
     context: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The file to import; - is stdin.")],
     table: Annotated[str | None, typer.Option(help="The table to write to; it is made if it does not exist.")] = None,
-    key: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD,…", help="The fields whose values make up a record's key.")
-    ] = None,
+    key: options.Key = None,
+    kind: options.Kind = None,
+    country: options.Country = None,
+    time_zone: options.TimeZone = None,
+    locale: options.Locale = None,
     type_: Annotated[
         str | None, typer.Option("--type", metavar="ndjson|csv|json", help="Default: what the suffix of FILE says.")
     ] = None,
@@ -49,7 +52,10 @@ def import_file(
     watch: Annotated[bool, typer.Option(help="Wait until all records are processed.")] = True,
     resume: Annotated[str | None, typer.Option(metavar="IMPORT", help="Go on with an interrupted import.")] = None,
 ) -> None:
-    """Import a file into a table, and tell what became of its records."""
+    """Import a file into a table, and tell what became of its records.
+
+    The key, the kind, the country, the time zone and the locale are the table's if they are not given.
+    """
     session = session_of(context)
     if table is None and resume is None:
         raise typer.BadParameter("say which table to write to", param_hint="--table")
@@ -59,10 +65,13 @@ def import_file(
         raise typer.BadParameter(f"{plain(file)!r} is a directory", param_hint="FILE")
     if delimiter in {"\\t", "tab"}:
         delimiter = "\t"
-    key_fields = _names(key)
-    form = _format(file, type=type_, delimiter=delimiter, quote=quote, encoding=encoding, columns=_names(columns))
+    key_fields = options.names(key)
+    kind = options.kind_name(kind)
+    form = _format(
+        file, type=type_, delimiter=delimiter, quote=quote, encoding=encoding, columns=options.names(columns)
+    )
     if file != "-" and resume is None:
-        check_beginning(Path(file), form, key_fields)
+        check_beginning(Path(file), form, key_fields, kind)
     labels = dict(_label(text) for text in label or ())
     done: Import | None = None
     stopped: KeyboardInterrupt | UploadInterrupted = KeyboardInterrupt()
@@ -75,8 +84,12 @@ def import_file(
                 delimiter=delimiter,
                 quote=quote,
                 encoding=encoding,
-                columns=_names(columns),
+                columns=options.names(columns),
                 key_fields=key_fields,
+                kind=kind or "",
+                country=country or "",
+                time_zone=time_zone or "",
+                locale=locale or "",
                 labels=labels,
                 request_id=request_id,
                 resume=resume,
@@ -96,7 +109,7 @@ def import_file(
         "delimiter": delimiter,
         "quote": quote,
         "encoding": encoding,
-        "columns": ",".join(_names(columns)),
+        "columns": ",".join(options.names(columns)),
     }
     again = ["ingot", "import", file, *(part for name, value in said.items() if value for part in (f"--{name}", value))]
     _stopped(stopped, bars.last, again)
@@ -125,6 +138,8 @@ def _end(session: Session, job: Import) -> NoReturn:
         report(session, job)
         if job.counts.rejected and not session.json:
             say(f"Rejected records: ingot errors {plain(job.import_id)}")
+        if has_warnings(job) and not session.json:
+            say(f"Warnings: ingot errors {plain(job.import_id)} --severity warning")
     raise typer.Exit(EXIT_CODES.get(job.state, 0))
 
 
@@ -152,10 +167,6 @@ def _format(file: str, **reading: Any) -> DataFormat:
         raise typer.BadParameter(f"{plain(str(error))} with --type") from None
     except ValueError as error:
         raise typer.BadParameter(plain(str(error))) from None
-
-
-def _names(parts: list[str] | None) -> list[str]:
-    return [name.strip() for part in parts or () for name in part.split(",") if name.strip()]
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -9,16 +9,20 @@ from typing import IO, TYPE_CHECKING, Annotated, cast
 import typer
 
 from ingot_client._cli.counting import CountedErrors, count_in_file, tell_missing
+from ingot_client._cli.options import one_of
 from ingot_client._cli.printing import moment, plain, say, show, show_message, show_table, stdout_file
-from ingot_client._cli.reporting import details, error_line, report
+from ingot_client._cli.reporting import details, error_line, has_warnings, report
 from ingot_client._cli.session import session_of
 
 if TYPE_CHECKING:
     from typing import Literal
 
+    from ingot_client import RecordError
+
 ImportId = Annotated[str, typer.Argument(metavar="IMPORT", help="The import's id.")]
 
 STATES = ("RECEIVING", "PROCESSING", "CANCELLING", "SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED")
+SEVERITIES = ("ERROR", "WARNING")
 SHOWN_ERRORS = 10
 
 
@@ -32,7 +36,7 @@ def list_imports(
 ) -> None:
     """List imports, newest first."""
     session = session_of(context)
-    states = [_state(word) for word in state or ()]
+    states = [one_of(STATES, word, "--state") for word in state or ()]
     with session.client() as ingot:
         found = list(islice(ingot.list_imports(table=table, states=states, page_size=min(limit, 1000)), limit))
     if session.json:
@@ -60,41 +64,51 @@ def list_imports(
 
 
 def show_import(context: typer.Context, import_id: ImportId) -> None:
-    """Show how an import stands: counts, kinds of errors, and the first rejected records."""
+    """Show how an import stands, and the first errors and warnings."""
     session = session_of(context)
     with session.client() as ingot:
         job = ingot.get_import(import_id)
-        bad = (
-            list(islice(ingot.list_errors(import_id, page_size=SHOWN_ERRORS), SHOWN_ERRORS))
-            if job.counts.rejected and not session.json
-            else []
-        )
-    report(session, job, bad)
+
+        def first(severity: str) -> list[RecordError]:
+            found = ingot.list_errors(import_id, severity=severity, page_size=SHOWN_ERRORS)
+            return list(islice(found, SHOWN_ERRORS))
+
+        bad = first("ERROR") if job.counts.rejected and not session.json else []
+        doubtful = first("WARNING") if has_warnings(job) and not session.json else []
+    report(session, job, bad, doubtful)
     details(session, job)
 
 
 def errors(
     context: typer.Context,
     import_id: ImportId,
+    severity: Annotated[
+        str | None, typer.Option(metavar="error|warning", help="Only errors, or only warnings.")
+    ] = None,
     format_: Annotated[
         str | None, typer.Option("--format", metavar="csv|ndjson", help="Print all stored errors as a file.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write them to FILE.")] = None,
 ) -> None:
-    """List why records were rejected; or save that as a file."""
+    """List or save why records were rejected, and what is doubtful."""
     session = session_of(context)
+    wanted = one_of(SEVERITIES, severity, "--severity") if severity is not None else ""
+    if wanted and (format_ is not None or output is not None):
+        raise typer.BadParameter(
+            "a file has all of them: leave it out, or --format and --output", param_hint="--severity"
+        )
     if format_ is None and output is None:
         shown = 0
         with session.client() as ingot:
             # Asked before: an import that goes on may have more errors afterwards.
             job = ingot.get_import(import_id)
-            for error in ingot.list_errors(import_id, page_size=1000):
+            for error in ingot.list_errors(import_id, severity=wanted, page_size=1000):
                 shown += 1
                 if session.json:
                     show_message(error.message)
                 else:
                     show(error_line(error))
-        tell_missing(job, shown)
+        tell_missing(job, shown, wanted)
         return
     chosen = _format(format_ or ("csv" if output is not None and output.suffix.lower() == ".csv" else "ndjson"))
     with session.client() as ingot:
@@ -125,13 +139,6 @@ def delete(context: typer.Context, import_id: ImportId) -> None:
         show("{}")
     else:
         say(f"deleted import {plain(import_id)}")
-
-
-def _state(word: str) -> str:
-    state = word.upper().replace("-", "_")
-    if state not in STATES:
-        raise typer.BadParameter(f"{plain(word)!r} is not one of {', '.join(STATES)}", param_hint="--state")
-    return state
 
 
 def _format(word: str) -> Literal["csv", "ndjson"]:

@@ -22,8 +22,11 @@ DELIMITERS: Final = ",;\t|"
 SHOWN_COLUMNS: Final = 10
 
 
-def check_beginning(path: Path, form: DataFormat, key_fields: Sequence[str]) -> None:
-    """Ends the command if the file cannot be what the user takes it for."""
+def check_beginning(path: Path, form: DataFormat, key_fields: Sequence[str], kind: str | None = None) -> None:
+    """Ends the command if the file cannot be what the user takes it for.
+
+    The fields of a kind other than GENERIC have many names, which only the server knows.
+    """
     from ingot.v1.batch_pb2 import FileType  # noqa: PLC0415 - `--help` does not wait for protobuf
 
     # A pipe, as from `<(…)`, would be empty afterwards.
@@ -36,8 +39,19 @@ def check_beginning(path: Path, form: DataFormat, key_fields: Sequence[str]) -> 
             f"{path.name} begins with an object, and not with an array of objects: "
             "if each line is an object, say --type ndjson"
         )
-    if form.type == FileType.FILE_TYPE_CSV and key_fields and not form.csv.columns:
-        _check_header(path.name, text, form.csv.delimiter or ",", form.csv.quote or '"', key_fields)
+    if form.type == FileType.FILE_TYPE_CSV and not form.csv.columns:
+        delimiter, quote = form.csv.delimiter or ",", form.csv.quote or '"'
+        if kind not in {None, "GENERIC"}:
+            _check_delimiter(path.name, text, delimiter, quote)
+        elif key_fields:
+            _check_header(path.name, text, delimiter, quote, key_fields)
+
+
+def _check_delimiter(name: str, text: str, delimiter: str, quote: str) -> None:
+    columns = _header(text, delimiter, quote)
+    for other in DELIMITERS:
+        if len(columns) == 1 < len(_header(text, other, quote)):
+            fail(f"the header of {name} has 1 column, {columns[0]!r}: is --delimiter {other!r} missing?")
 
 
 def _check_header(name: str, text: str, delimiter: str, quote: str, key_fields: Sequence[str]) -> None:
@@ -51,7 +65,11 @@ def _check_header(name: str, text: str, delimiter: str, quote: str, key_fields: 
     for other in DELIMITERS:
         if other != delimiter and set(key_fields) <= set(_header(text, other, quote)):
             fail(f"{message}: is --delimiter {other!r} missing?")
-    fail(message, "Say --key with a column of the header; or --columns, if the file has no header row.")
+    fail(
+        message,
+        "Say --key with a column of the header; --columns, if the file has no header row; "
+        "or --kind, if it has other names for the fields of the table's kind.",
+    )
 
 
 def _header(text: str, delimiter: str, quote: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, cast
 
@@ -27,6 +27,12 @@ def plain(text: str) -> str:
 def say(message: str) -> None:
     """Tells people something, on stderr."""
     print(message, file=sys.stderr, flush=True)
+
+
+def ask(question: str) -> bool:
+    """Asks people something, on stderr, and waits for the answer: anything but yes is no."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def show(line: str) -> None:
@@ -59,6 +65,14 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> No
         show(
             "  ".join(cell.rjust(width) if is_right else cell.ljust(width) for cell, width, is_right in cells).rstrip()
         )
+
+
+def show_facts(facts: Mapping[str, str]) -> None:
+    """Prints those that are known, one on a line."""
+    width = max(map(len, facts)) + 2
+    for name, value in facts.items():
+        if value:
+            show(f"  {name + ':':<{width}}{plain(value)}")
 
 
 def moment(time: datetime | None) -> str:

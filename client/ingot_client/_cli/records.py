@@ -1,4 +1,4 @@
-"""The commands about tables and their records: `tables`, and `records get|list|export|delete`."""
+"""The commands about records: `records get|list|export|delete`."""
 
 from itertools import islice
 from pathlib import Path
@@ -6,34 +6,24 @@ from typing import Annotated
 
 import typer
 
-from ingot_client._cli.printing import moment, plain, say, show_json, show_message, show_table, stdout_file
+from ingot_client._cli.options import Filter, OrderBy, TableName
+from ingot_client._cli.printing import plain, say, show_json, show_message, stdout_file
 from ingot_client._cli.session import session_of
 
-TableName = Annotated[str, typer.Argument(metavar="TABLE", help="The table's name.")]
-
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Read and delete the records of a table.")
-
-
-def tables(context: typer.Context) -> None:
-    """List the tables and the fields that make up their keys."""
-    session = session_of(context)
-    with session.client() as ingot:
-        found = list(ingot.list_tables(page_size=1000))
-    if session.json:
-        for table in found:
-            show_message(table.message)
-    elif not found:
-        say("no tables")
-    else:
-        rows = ((table.table, ",".join(table.key_fields), moment(table.create_time)) for table in found)
-        show_table(("TABLE", "KEY", "CREATED AT"), rows)
 
 
 @app.command("get")
 def get(
     context: typer.Context,
     table: TableName,
-    key: Annotated[str, typer.Argument(metavar="KEY", help='The record\'s key; of several fields: \'["DE","4711"]\'.')],
+    key: Annotated[
+        str,
+        typer.Argument(
+            metavar="KEY",
+            help='The record\'s key; of several fields: \'["DE","4711"]\'; of contacts: email:ada@example.org.',
+        ),
+    ],
 ) -> None:
     """Print one record as JSON."""
     session = session_of(context)
@@ -49,12 +39,15 @@ def get(
 def list_records(
     context: typer.Context,
     table: TableName,
+    filter_: Filter = "",
+    order_by: OrderBy = "",
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
 ) -> None:
-    """Print the first records of a table as JSON, one per line, by key."""
+    """Print the first records of a table, or of those that a filter finds, as JSON, one per line."""
     session = session_of(context)
     with session.client() as ingot:
-        for record in islice(ingot.list_records(table, page_size=min(limit, 1000)), limit):
+        found = ingot.list_records(table, filter=filter_, order_by=order_by, page_size=min(limit, 1000))
+        for record in islice(found, limit):
             if session.json:
                 show_message(record.message)
             else:
@@ -65,12 +58,15 @@ def list_records(
 def export(
     context: typer.Context,
     table: TableName,
+    filter_: Filter = "",
+    order_by: OrderBy = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE.")] = None,
 ) -> None:
-    """Print all records of a table as JSON, one per line, by key; or save them as a file."""
+    """Print the records of a table, all or those that a filter finds, as JSON, one per line; or save them as a file."""
     session = session_of(context)
     with session.client() as ingot:
-        ingot.export_records(table, output if output is not None else stdout_file(json=True))
+        target = output if output is not None else stdout_file(json=True)
+        ingot.export_records(table, target, filter=filter_, order_by=order_by)
     if output is not None:
         say(f"wrote {plain(str(output))}")
 

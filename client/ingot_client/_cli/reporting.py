@@ -6,13 +6,15 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ingot_client._cli.printing import moment, plain, show, show_message
+from ingot_client._cli.printing import moment, plain, show, show_facts, show_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from ingot_client import Counts, ErrorGroup, Import, RecordError
     from ingot_client._cli.session import Session
+
+WARNING = "WARNING"
 
 PARTIAL = 3
 NOT_DONE = 4
@@ -21,8 +23,8 @@ EXIT_CODES = {"PARTIALLY_SUCCEEDED": PARTIAL, "FAILED": NOT_DONE, "CANCELLED": N
 COLORS = {"SUCCEEDED": 32, "PARTIALLY_SUCCEEDED": 33, "FAILED": 31, "CANCELLED": 31}
 
 
-def report(session: Session, job: Import, bad: Iterable[RecordError] = ()) -> None:
-    """Prints the import: one JSON object, or a few lines for people."""
+def report(session: Session, job: Import, *listed: Sequence[RecordError]) -> None:
+    """Prints the import: one JSON object, or a few lines for people, and then the errors listed."""
     if session.json:
         show_message(job.message)
         return
@@ -30,12 +32,18 @@ def report(session: Session, job: Import, bad: Iterable[RecordError] = ()) -> No
     if job.state_message:
         show(f"  {plain(job.state_message)}")
     show(f"  {words(job.counts)}")
-    for group in job.error_groups:
+    # Warnings come last: they cost no record.
+    for group in sorted(job.error_groups, key=lambda group: group.severity == WARNING):
         show(f"  {_group(group)}")
-    if bad:
+    for errors in filter(None, listed):
         show("")
-        for error in bad:
+        for error in errors:
             show(f"  {error_line(error)}")
+
+
+def has_warnings(job: Import) -> bool:
+    """Whether values were imported with doubt."""
+    return any(group.severity == WARNING for group in job.error_groups)
 
 
 def details(session: Session, job: Import) -> None:
@@ -44,7 +52,11 @@ def details(session: Session, job: Import) -> None:
         return
     show("")
     facts = {
+        "kind": job.kind,
         "key fields": ", ".join(job.key_fields),
+        "country": job.reading.country,
+        "time zone": job.reading.time_zone,
+        "locale": job.reading.locale,
         "labels": ", ".join(f"{name}={value}" for name, value in job.labels.items()),
         "request id": job.request_id,
         "upload": job.upload.state,
@@ -53,9 +65,7 @@ def details(session: Session, job: Import) -> None:
         "created": moment(job.create_time),
         "finished": moment(job.finish_time),
     }
-    for name, value in facts.items():
-        if value:
-            show(f"  {name + ':':<12} {plain(value)}")
+    show_facts(facts)
 
 
 def words(counts: Counts) -> str:
@@ -66,16 +76,20 @@ def words(counts: Counts) -> str:
 
 
 def error_line(error: RecordError) -> str:
-    """One rejected record on one line."""
+    """One error or warning on one line."""
     where = f"line {error.line:,}" if error.line else f"record {error.index:,}"
-    what = f"{error.code} {error.field}" if error.field else error.code
+    what = ("warning: " if error.severity == WARNING else "") + _what(error)
     cut = error.raw[:200] + ("…" if error.raw_truncated or len(error.raw) > 200 else "")
     return plain(f"{where}: {what}: {error.text}   {cut}".rstrip())
 
 
 def _group(group: ErrorGroup) -> str:
-    what = f"{group.code} {group.field}" if group.field else group.code
-    return plain(f"{group.count:,} rejected: {what}: {group.example.text}")
+    became = "rejected" if group.severity != WARNING else "with a warning"
+    return plain(f"{group.count:,} {became}: {_what(group)}: {group.example.text}")
+
+
+def _what(error: ErrorGroup | RecordError) -> str:
+    return f"{error.code} {error.field}" if error.field else error.code
 
 
 def _colored(state: str) -> str:

@@ -130,6 +130,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     `{"reason": "CONTENT_DIFFERS", "domain": "ingot.v1",
     "metadata": {"import_id": "42", "batch_id": "a", "offset": "0", "committed_offset": "5000"}}`
     """
+    ERROR_REASON_KIND_DIFFERS: _ErrorReason.ValueType  # 20
+    """FAILED_PRECONDITION. The table is of another kind than the call names.
+
+    `{"reason": "KIND_DIFFERS", "domain": "ingot.v1", "metadata": {"table": "people", "kind": "CONTACTS"}}`
+    """
+    ERROR_REASON_TABLE_EXISTS: _ErrorReason.ValueType  # 21
+    """ALREADY_EXISTS. The account has a table with this name.
+
+    `{"reason": "TABLE_EXISTS", "domain": "ingot.v1", "metadata": {"table": "people"}}`
+    """
+    ERROR_REASON_TABLE_IN_USE: _ErrorReason.ValueType  # 22
+    """FAILED_PRECONDITION. An import into the table is unfinished, or the table has records, and what was asked for is only
+    possible without.
+
+    `{"reason": "TABLE_IN_USE", "domain": "ingot.v1", "metadata": {"table": "people", "import_id": "42"}}`
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused: the `reason` of the `google.rpc.ErrorInfo` that comes with every error, without the prefix
@@ -245,5 +261,21 @@ for other data. Nothing was changed; choose another batch id.
 
 `{"reason": "CONTENT_DIFFERS", "domain": "ingot.v1",
 "metadata": {"import_id": "42", "batch_id": "a", "offset": "0", "committed_offset": "5000"}}`
+"""
+ERROR_REASON_KIND_DIFFERS: ErrorReason.ValueType  # 20
+"""FAILED_PRECONDITION. The table is of another kind than the call names.
+
+`{"reason": "KIND_DIFFERS", "domain": "ingot.v1", "metadata": {"table": "people", "kind": "CONTACTS"}}`
+"""
+ERROR_REASON_TABLE_EXISTS: ErrorReason.ValueType  # 21
+"""ALREADY_EXISTS. The account has a table with this name.
+
+`{"reason": "TABLE_EXISTS", "domain": "ingot.v1", "metadata": {"table": "people"}}`
+"""
+ERROR_REASON_TABLE_IN_USE: ErrorReason.ValueType  # 22
+"""FAILED_PRECONDITION. An import into the table is unfinished, or the table has records, and what was asked for is only
+possible without.
+
+`{"reason": "TABLE_IN_USE", "domain": "ingot.v1", "metadata": {"table": "people", "import_id": "42"}}`
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from ingot.v1 import field_pb2 as _field_pb2
 from ingot.v1 import stage_pb2 as _stage_pb2
 import builtins as _builtins
 import sys
@@ -110,6 +111,8 @@ class Import(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     FINISH_TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
     import_id: _builtins.str
     """The import's id, made by the server: a decimal number as a string."""
     table: _builtins.str
@@ -124,6 +127,8 @@ class Import(_message.Message):
     """How many batches belong to the import."""
     request_id: _builtins.str
     """The `request_id` the import was created with; empty if none was given."""
+    kind: _builtins.str
+    """The kind of the table's records when the import was created, as in `CONTACTS`."""
     @_builtins.property
     def counts(self) -> _stage_pb2.RecordCounts:
         """What became of the records so far; exact, and never going back. In a final state these are the final numbers."""
@@ -158,6 +163,12 @@ class Import(_message.Message):
     def finish_time(self) -> _timestamp_pb2.Timestamp:
         """When the import reached its final state; unset before."""
 
+    @_builtins.property
+    def reading(self) -> _field_pb2.ReadingOptions:
+        """How values are read that say too little about themselves: as the import says, and else as the table did when the
+        import was created.
+        """
+
     def __init__(
         self,
         *,
@@ -175,10 +186,12 @@ class Import(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         finish_time: _timestamp_pb2.Timestamp | None = ...,
+        kind: _builtins.str = ...,
+        reading: _field_pb2.ReadingOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "processing", b"processing", "update_time", b"update_time", "upload", b"upload"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "processing", b"processing", "reading", b"reading", "update_time", b"update_time", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_count", b"batch_count", "counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "import_id", b"import_id", "key_fields", b"key_fields", "labels", b"labels", "processing", b"processing", "request_id", b"request_id", "state", b"state", "state_message", b"state_message", "table", b"table", "update_time", b"update_time", "upload", b"upload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_count", b"batch_count", "counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "import_id", b"import_id", "key_fields", b"key_fields", "kind", b"kind", "labels", b"labels", "processing", b"processing", "reading", b"reading", "request_id", b"request_id", "state", b"state", "state_message", b"state_message", "table", b"table", "update_time", b"update_time", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -213,8 +226,14 @@ class ImportSpec(_message.Message):
     TABLE_FIELD_NUMBER: _builtins.int
     KEY_FIELDS_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """Required. The table to write to: 1 to 63 letters, digits and underscores. It is made if it does not exist."""
+    kind: _builtins.str
+    """The kind of the records, one of ListKinds, as in `CONTACTS`. Leave it empty to use the table's; a new table is GENERIC
+    then. Another kind than the table's is refused.
+    """
     @_builtins.property
     def key_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The fields whose values make up a record's key, in order, for example `["id"]`; at most 8.
@@ -222,11 +241,17 @@ class ImportSpec(_message.Message):
         A table has one list of key fields for its life: the first import that names them, or the first record that
         carries its own, decides. Naming others later is refused. Leave it empty to use the table's; if the table has none
         yet, each record must carry a `keys` field with the names of its key fields, as in `{"keys": ["id"], "id": 1}`.
+
+        Kinds that identify their records in another way (CONTACTS, ORDERS, ...) take no key fields: see ListKinds.
         """
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """At most 16 labels, for finding the import again; keys and values of at most 63 characters."""
+
+    @_builtins.property
+    def reading(self) -> _field_pb2.ReadingOptions:
+        """How values are read that say too little about themselves; what is empty is taken from the table."""
 
     def __init__(
         self,
@@ -234,10 +259,12 @@ class ImportSpec(_message.Message):
         table: _builtins.str = ...,
         key_fields: _abc.Iterable[_builtins.str] | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        kind: _builtins.str = ...,
+        reading: _field_pb2.ReadingOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_fields", b"key_fields", "labels", b"labels", "table", b"table"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_fields", b"key_fields", "kind", b"kind", "labels", b"labels", "reading", b"reading", "table", b"table"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

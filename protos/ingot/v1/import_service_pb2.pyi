@@ -34,11 +34,12 @@ class _ErrorExportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Err
     """The same as NDJSON."""
     ERROR_EXPORT_FORMAT_NDJSON: _ErrorExportFormat.ValueType  # 1
     """One error per line, as a JSON object with the members `batch_id`, `index`, `line`, `key`, `stage` (`UPLOAD` or
-    `PROCESSING`), `code` (the number), `reason` (the code's name), `field`, `message`, `raw` and `raw_truncated`.
+    `PROCESSING`), `severity` (`ERROR` or `WARNING`), `code` (the number), `reason` (the code's name), `field`,
+    `message`, `raw` and `raw_truncated`.
     """
     ERROR_EXPORT_FORMAT_CSV: _ErrorExportFormat.ValueType  # 2
-    """One error per row, ended by CR LF, below a header with the names above. A cell that a spreadsheet would take for a formula is
-    preceded by an apostrophe.
+    """One error per row, ended by CR LF, below a header with the names above. A cell that a spreadsheet would take for a
+    formula is preceded by an apostrophe.
     """
 
 class ErrorExportFormat(_ErrorExportFormat, metaclass=_ErrorExportFormatEnumTypeWrapper):
@@ -48,11 +49,12 @@ ERROR_EXPORT_FORMAT_UNSPECIFIED: ErrorExportFormat.ValueType  # 0
 """The same as NDJSON."""
 ERROR_EXPORT_FORMAT_NDJSON: ErrorExportFormat.ValueType  # 1
 """One error per line, as a JSON object with the members `batch_id`, `index`, `line`, `key`, `stage` (`UPLOAD` or
-`PROCESSING`), `code` (the number), `reason` (the code's name), `field`, `message`, `raw` and `raw_truncated`.
+`PROCESSING`), `severity` (`ERROR` or `WARNING`), `code` (the number), `reason` (the code's name), `field`,
+`message`, `raw` and `raw_truncated`.
 """
 ERROR_EXPORT_FORMAT_CSV: ErrorExportFormat.ValueType  # 2
-"""One error per row, ended by CR LF, below a header with the names above. A cell that a spreadsheet would take for a formula is
-preceded by an apostrophe.
+"""One error per row, ended by CR LF, below a header with the names above. A cell that a spreadsheet would take for a
+formula is preceded by an apostrophe.
 """
 Global___ErrorExportFormat: _TypeAlias = ErrorExportFormat  # noqa: Y015
 
@@ -541,6 +543,7 @@ class ListImportErrorsRequest(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
     import_id: _builtins.str
     """Required. The import's id."""
     batch_id: _builtins.str
@@ -555,6 +558,8 @@ class ListImportErrorsRequest(_message.Message):
     """How many errors at most; 100 if 0, at most 1,000. A page also ends after about 2 MiB."""
     page_token: _builtins.str
     """The `next_page_token` of the page before, with the same filters; empty for the first page."""
+    severity: _record_error_pb2.ErrorSeverity.ValueType
+    """Only errors of this severity."""
     def __init__(
         self,
         *,
@@ -565,10 +570,11 @@ class ListImportErrorsRequest(_message.Message):
         field: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        severity: _record_error_pb2.ErrorSeverity.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "code", b"code", "field", b"field", "import_id", b"import_id", "page_size", b"page_size", "page_token", b"page_token", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "code", b"code", "field", b"field", "import_id", b"import_id", "page_size", b"page_size", "page_token", b"page_token", "severity", b"severity", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

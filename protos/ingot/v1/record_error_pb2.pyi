@@ -48,17 +48,21 @@ class _ErrorSeverity:
 class _ErrorSeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorSeverity.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_SEVERITY_UNSPECIFIED: _ErrorSeverity.ValueType  # 0
-    """Never sent by the server."""
+    """Never sent by the server; in a filter it means any severity."""
     ERROR_SEVERITY_ERROR: _ErrorSeverity.ValueType  # 1
     """The record was rejected: nothing of it was imported."""
+    ERROR_SEVERITY_WARNING: _ErrorSeverity.ValueType  # 2
+    """The record was imported, but a value was accepted with doubt: have a look."""
 
 class ErrorSeverity(_ErrorSeverity, metaclass=_ErrorSeverityEnumTypeWrapper):
     """How grave a fault is."""
 
 ERROR_SEVERITY_UNSPECIFIED: ErrorSeverity.ValueType  # 0
-"""Never sent by the server."""
+"""Never sent by the server; in a filter it means any severity."""
 ERROR_SEVERITY_ERROR: ErrorSeverity.ValueType  # 1
 """The record was rejected: nothing of it was imported."""
+ERROR_SEVERITY_WARNING: ErrorSeverity.ValueType  # 2
+"""The record was imported, but a value was accepted with doubt: have a look."""
 Global___ErrorSeverity: _TypeAlias = ErrorSeverity  # noqa: Y015
 
 class _RecordErrorCode:
@@ -69,8 +73,24 @@ class _RecordErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recor
     DESCRIPTOR: _descriptor.EnumDescriptor
     RECORD_ERROR_CODE_UNSPECIFIED: _RecordErrorCode.ValueType  # 0
     """Never sent by the server; in a filter it means any code."""
+    RECORD_ERROR_CODE_TOO_LITTLE_INFORMATION: _RecordErrorCode.ValueType  # 1000
+    """Too little information: the record has no value for a field that is required, or nothing that identifies it."""
+    RECORD_ERROR_CODE_INVALID_CUSTOM_ATTRIBUTE: _RecordErrorCode.ValueType  # 1001
+    """Invalid custom attribute: the table rejects unknown fields and the record has one, or the value of a declared field is
+    of the wrong type.
+    """
     RECORD_ERROR_CODE_INVALID_VALUE: _RecordErrorCode.ValueType  # 1002
-    """A value could not be read as what its field holds."""
+    """Invalid value: a value could not be read as what its field holds, or is not one of those that the field may have."""
+    RECORD_ERROR_CODE_BLOCKED_VALUE: _RecordErrorCode.ValueType  # 1003
+    """Blocked value: the account has blocked the e-mail address, its domain, or the phone number."""
+    RECORD_ERROR_CODE_PACKAGE_NOT_FOUND: _RecordErrorCode.ValueType  # 1004
+    """An item names a package that the same order does not have."""
+    RECORD_ERROR_CODE_TICKET_BUNDLE_NOT_FOUND: _RecordErrorCode.ValueType  # 1005
+    """An item names a ticket bundle that neither the same order nor any table of the account has."""
+    RECORD_ERROR_CODE_CONTACT_NOT_FOUND: _RecordErrorCode.ValueType  # 1010
+    """No contact found: the record refers to a contact, by id, e-mail address or phone number, that no table of the account
+    has.
+    """
     RECORD_ERROR_CODE_EMPTY_RECORD: _RecordErrorCode.ValueType  # 1100
     """The record has no field with a value: it is `{}`, or all its fields are null or empty."""
     RECORD_ERROR_CODE_EMPTY_LINE: _RecordErrorCode.ValueType  # 1101
@@ -103,14 +123,36 @@ class _RecordErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recor
     """Nothing after this point of the upload could be read; the message says why. Reported for the first unreadable
     record, which is the only one counted.
     """
+    RECORD_ERROR_CODE_DOUBTFUL_VALUE: _RecordErrorCode.ValueType  # 1114
+    """A warning: the value was accepted and may be wrong; the message says why."""
+    RECORD_ERROR_CODE_CONFLICTING_IDENTIFIERS: _RecordErrorCode.ValueType  # 1115
+    """The record's identifiers belong to different records: its id to one, its e-mail address to another."""
+    RECORD_ERROR_CODE_REFERENCE_NOT_FOUND: _RecordErrorCode.ValueType  # 1116
+    """The record refers to another one, of a kind without a code of its own for this, that no table of the account has."""
 
 class RecordErrorCode(_RecordErrorCode, metaclass=_RecordErrorCodeEnumTypeWrapper):
-    """What is wrong with a record. The numbers are part of the API and never change."""
+    """What is wrong with a record. The numbers are part of the API and never change; those up to 1010 are MarketHype's."""
 
 RECORD_ERROR_CODE_UNSPECIFIED: RecordErrorCode.ValueType  # 0
 """Never sent by the server; in a filter it means any code."""
+RECORD_ERROR_CODE_TOO_LITTLE_INFORMATION: RecordErrorCode.ValueType  # 1000
+"""Too little information: the record has no value for a field that is required, or nothing that identifies it."""
+RECORD_ERROR_CODE_INVALID_CUSTOM_ATTRIBUTE: RecordErrorCode.ValueType  # 1001
+"""Invalid custom attribute: the table rejects unknown fields and the record has one, or the value of a declared field is
+of the wrong type.
+"""
 RECORD_ERROR_CODE_INVALID_VALUE: RecordErrorCode.ValueType  # 1002
-"""A value could not be read as what its field holds."""
+"""Invalid value: a value could not be read as what its field holds, or is not one of those that the field may have."""
+RECORD_ERROR_CODE_BLOCKED_VALUE: RecordErrorCode.ValueType  # 1003
+"""Blocked value: the account has blocked the e-mail address, its domain, or the phone number."""
+RECORD_ERROR_CODE_PACKAGE_NOT_FOUND: RecordErrorCode.ValueType  # 1004
+"""An item names a package that the same order does not have."""
+RECORD_ERROR_CODE_TICKET_BUNDLE_NOT_FOUND: RecordErrorCode.ValueType  # 1005
+"""An item names a ticket bundle that neither the same order nor any table of the account has."""
+RECORD_ERROR_CODE_CONTACT_NOT_FOUND: RecordErrorCode.ValueType  # 1010
+"""No contact found: the record refers to a contact, by id, e-mail address or phone number, that no table of the account
+has.
+"""
 RECORD_ERROR_CODE_EMPTY_RECORD: RecordErrorCode.ValueType  # 1100
 """The record has no field with a value: it is `{}`, or all its fields are null or empty."""
 RECORD_ERROR_CODE_EMPTY_LINE: RecordErrorCode.ValueType  # 1101
@@ -143,11 +185,17 @@ RECORD_ERROR_CODE_UNREADABLE_REST: RecordErrorCode.ValueType  # 1113
 """Nothing after this point of the upload could be read; the message says why. Reported for the first unreadable
 record, which is the only one counted.
 """
+RECORD_ERROR_CODE_DOUBTFUL_VALUE: RecordErrorCode.ValueType  # 1114
+"""A warning: the value was accepted and may be wrong; the message says why."""
+RECORD_ERROR_CODE_CONFLICTING_IDENTIFIERS: RecordErrorCode.ValueType  # 1115
+"""The record's identifiers belong to different records: its id to one, its e-mail address to another."""
+RECORD_ERROR_CODE_REFERENCE_NOT_FOUND: RecordErrorCode.ValueType  # 1116
+"""The record refers to another one, of a kind without a code of its own for this, that no table of the account has."""
 Global___RecordErrorCode: _TypeAlias = RecordErrorCode  # noqa: Y015
 
 @_typing.final
 class RecordError(_message.Message):
-    """One reason why one record was rejected. A record with several faults has several."""
+    """One reason why one record was rejected, or accepted with doubt. A record with several faults has several."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -173,7 +221,9 @@ class RecordError(_message.Message):
     code: Global___RecordErrorCode.ValueType
     """What is wrong."""
     field: _builtins.str
-    """The field concerned; empty when it is the record as a whole."""
+    """The field concerned, by the name under which it is stored, as in `items[2].price`; empty when it is the record as a
+    whole.
+    """
     message: _builtins.str
     """What is wrong and what was expected, in a sentence for people. Its wording may change."""
     raw: _builtins.str

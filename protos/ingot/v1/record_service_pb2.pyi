@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from ingot.v1 import field_pb2 as _field_pb2
 from ingot.v1 import record_error_pb2 as _record_error_pb2
 from ingot.v1 import record_pb2 as _record_pb2
 from ingot.v1 import stage_pb2 as _stage_pb2
@@ -30,8 +31,12 @@ class WriteRecordsRequest(_message.Message):
     TABLE_FIELD_NUMBER: _builtins.int
     KEY_FIELDS_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """Required. The table; made if it does not exist."""
+    kind: _builtins.str
+    """The kind of the records. See ImportSpec."""
     @_builtins.property
     def key_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The fields whose values make up a record's key. See ImportSpec."""
@@ -40,16 +45,22 @@ class WriteRecordsRequest(_message.Message):
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_record_pb2.Record]:
         """Required. 1 to 1,000 records."""
 
+    @_builtins.property
+    def reading(self) -> _field_pb2.ReadingOptions:
+        """How values are read that say too little about themselves. See ImportSpec."""
+
     def __init__(
         self,
         *,
         table: _builtins.str = ...,
         key_fields: _abc.Iterable[_builtins.str] | None = ...,
         records: _abc.Iterable[_record_pb2.Record] | None = ...,
+        kind: _builtins.str = ...,
+        reading: _field_pb2.ReadingOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_fields", b"key_fields", "records", b"records", "table", b"table"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_fields", b"key_fields", "kind", b"kind", "reading", b"reading", "records", b"records", "table", b"table"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -69,7 +80,7 @@ class WriteRecordsResponse(_message.Message):
 
     @_builtins.property
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[_record_error_pb2.RecordError]:
-        """Why records were rejected, by index."""
+        """Why records were rejected, and warnings for records that were written, by index."""
 
     def __init__(
         self,
@@ -97,7 +108,9 @@ class GetRecordRequest(_message.Message):
     table: _builtins.str
     """Required. The table."""
     key: _builtins.str
-    """Required. The record's key; see StoredRecord."""
+    """Required. The record's key, see StoredRecord; or, in a table whose kind has identifiers, any of these with its value,
+    as in `email:ada@example.org`.
+    """
     view: _record_pb2.RecordView.ValueType
     """In which form to return the record; JSON if not given."""
     def __init__(
@@ -149,6 +162,8 @@ class ListRecordsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """Required. The table."""
     page_size: _builtins.int
@@ -157,6 +172,14 @@ class ListRecordsRequest(_message.Message):
     """The `next_page_token` of the page before; empty for the first page."""
     view: _record_pb2.RecordView.ValueType
     """In which form to return the records; JSON if not given."""
+    filter: _builtins.str
+    """Which records: a filter in a subset of AIP-160, as in `country = SE AND points >= 10 AND tags:vip`; all if empty. The
+    manual is docs/filters.md.
+    """
+    order_by: _builtins.str
+    """The field to order by, and ` desc` for the largest first, as in `points desc`; by key if empty. Records without a
+    value come last.
+    """
     def __init__(
         self,
         *,
@@ -164,10 +187,12 @@ class ListRecordsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         view: _record_pb2.RecordView.ValueType = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "table", b"table", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "table", b"table", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -203,21 +228,33 @@ Global___ListRecordsResponse: _TypeAlias = ListRecordsResponse  # noqa: Y015
 
 @_typing.final
 class ExportRecordsRequest(_message.Message):
-    """Asks for all records of a table."""
+    """Asks for the records of a table."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TABLE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """Required. The table."""
+    filter: _builtins.str
+    """Which records: a filter in a subset of AIP-160, as in `country = SE AND points >= 10 AND tags:vip`; all if empty. The
+    manual is docs/filters.md.
+    """
+    order_by: _builtins.str
+    """The field to order by, and ` desc` for the largest first, as in `points desc`; by key if empty. Records without a
+    value come last.
+    """
     def __init__(
         self,
         *,
         table: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["table", b"table"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "table", b"table"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -257,7 +294,7 @@ class DeleteRecordsRequest(_message.Message):
     """Required. The table."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Required. 1 to 1,000 keys."""
+        """Required. 1 to 1,000 keys, or identifiers as in GetRecordRequest."""
 
     def __init__(
         self,

@@ -84,16 +84,16 @@ class RecordServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListRecords(self, request, context):
-        """Lists the records of a table by key (in the order of their bytes), in pages. Needs `records:read`.
+        """Lists the records of a table, all or those that a filter finds, in pages. Needs `records:read`.
 
-        A page ends after about 2 MiB, so that it fits into a message; only `next_page_token` tells whether it is the last.
+        They come by key (in the order of its bytes) if no order is asked for. A page ends after about 2 MiB, so that it fits into a message; only `next_page_token` tells whether it is the last.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportRecords(self, request, context):
-        """Streams all records of a table as NDJSON, by key. Needs `records:read`.
+        """Streams the records of a table as NDJSON, all or those that a filter finds. Needs `records:read`.
 
         Reads page by page: records changed meanwhile may appear in their old or their new form, none twice.
         """

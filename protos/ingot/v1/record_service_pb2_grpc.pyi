@@ -25,12 +25,12 @@ class RecordServiceStub:
     GetRecord: _aio.UnaryUnaryMultiCallable[_record_service_pb2.GetRecordRequest, _record_service_pb2.GetRecordResponse]
     """Returns one record by its key. Needs `records:read`."""
     ListRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ListRecordsRequest, _record_service_pb2.ListRecordsResponse]
-    """Lists the records of a table by key (in the order of their bytes), in pages. Needs `records:read`.
+    """Lists the records of a table, all or those that a filter finds, in pages. Needs `records:read`.
 
-    A page ends after about 2 MiB, so that it fits into a message; only `next_page_token` tells whether it is the last.
+    They come by key (in the order of its bytes) if no order is asked for. A page ends after about 2 MiB, so that it fits into a message; only `next_page_token` tells whether it is the last.
     """
     ExportRecords: _aio.UnaryStreamMultiCallable[_record_service_pb2.ExportRecordsRequest, _record_service_pb2.ExportRecordsResponse]
-    """Streams all records of a table as NDJSON, by key. Needs `records:read`.
+    """Streams the records of a table as NDJSON, all or those that a filter finds. Needs `records:read`.
 
     Reads page by page: records changed meanwhile may appear in their old or their new form, none twice.
     """
@@ -66,9 +66,9 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.ListRecordsRequest,
         context: _aio.ServicerContext[_record_service_pb2.ListRecordsRequest, _abc.Awaitable[_record_service_pb2.ListRecordsResponse]],
     ) -> _abc.Awaitable[_record_service_pb2.ListRecordsResponse]:
-        """Lists the records of a table by key (in the order of their bytes), in pages. Needs `records:read`.
+        """Lists the records of a table, all or those that a filter finds, in pages. Needs `records:read`.
 
-        A page ends after about 2 MiB, so that it fits into a message; only `next_page_token` tells whether it is the last.
+        They come by key (in the order of its bytes) if no order is asked for. A page ends after about 2 MiB, so that it fits into a message; only `next_page_token` tells whether it is the last.
         """
 
     @_abc_1.abstractmethod
@@ -77,7 +77,7 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_service_pb2.ExportRecordsRequest,
         context: _aio.ServicerContext[_record_service_pb2.ExportRecordsRequest, _abc.AsyncIterator[_record_service_pb2.ExportRecordsResponse]],
     ) -> _abc.AsyncIterator[_record_service_pb2.ExportRecordsResponse]:
-        """Streams all records of a table as NDJSON, by key. Needs `records:read`.
+        """Streams the records of a table as NDJSON, all or those that a filter finds. Needs `records:read`.
 
         Reads page by page: records changed meanwhile may appear in their old or their new form, none twice.
         """

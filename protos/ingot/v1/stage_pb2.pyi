@@ -150,7 +150,7 @@ Global___StageProgress: _TypeAlias = StageProgress  # noqa: Y015
 
 @_typing.final
 class ErrorGroup(_message.Message):
-    """All errors of one kind: the same stage, code and field."""
+    """All errors of one sort: the same stage, code, field and severity."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -159,16 +159,19 @@ class ErrorGroup(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     EXAMPLE_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
     stage: _record_error_pb2.ErrorStage.ValueType
     """The stage that found them."""
     code: _record_error_pb2.RecordErrorCode.ValueType
     """What is wrong."""
     field: _builtins.str
-    """The field concerned; empty when it is the record as a whole, or when these are the errors of further fields: a batch
-    has groups for the first 100 fields of each stage and code.
+    """The field concerned, without the index in a list, as in `items[].price`; empty when it is the record as a whole, or
+    when these are the errors of further fields: a batch has groups for the first 100 fields of each stage and code.
     """
     count: _builtins.int
     """How many such errors there are; always exact."""
+    severity: _record_error_pb2.ErrorSeverity.ValueType
+    """How grave they are. Records with nothing but warnings are imported."""
     @_builtins.property
     def example(self) -> _record_error_pb2.RecordError:
         """The first such error; it names its own field."""
@@ -181,10 +184,11 @@ class ErrorGroup(_message.Message):
         field: _builtins.str = ...,
         count: _builtins.int = ...,
         example: _record_error_pb2.RecordError | None = ...,
+        severity: _record_error_pb2.ErrorSeverity.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["example", b"example"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "count", b"count", "example", b"example", "field", b"field", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "count", b"count", "example", b"example", "field", b"field", "severity", b"severity", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

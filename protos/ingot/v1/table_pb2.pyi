@@ -8,6 +8,8 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from ingot.v1 import field_pb2 as _field_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,24 +21,82 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _BlockedValueType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BlockedValueTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BlockedValueType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BLOCKED_VALUE_TYPE_UNSPECIFIED: _BlockedValueType.ValueType  # 0
+    """Never sent by the server; in a list it means any type."""
+    BLOCKED_VALUE_TYPE_EMAIL: _BlockedValueType.ValueType  # 1
+    """An e-mail address."""
+    BLOCKED_VALUE_TYPE_PHONE: _BlockedValueType.ValueType  # 2
+    """A phone number, with its country code."""
+    BLOCKED_VALUE_TYPE_DOMAIN: _BlockedValueType.ValueType  # 3
+    """The domain of e-mail addresses, with all below it: `example.org` blocks `ada@mail.example.org` too."""
+
+class BlockedValueType(_BlockedValueType, metaclass=_BlockedValueTypeEnumTypeWrapper):
+    """What a blocked value is."""
+
+BLOCKED_VALUE_TYPE_UNSPECIFIED: BlockedValueType.ValueType  # 0
+"""Never sent by the server; in a list it means any type."""
+BLOCKED_VALUE_TYPE_EMAIL: BlockedValueType.ValueType  # 1
+"""An e-mail address."""
+BLOCKED_VALUE_TYPE_PHONE: BlockedValueType.ValueType  # 2
+"""A phone number, with its country code."""
+BLOCKED_VALUE_TYPE_DOMAIN: BlockedValueType.ValueType  # 3
+"""The domain of e-mail addresses, with all below it: `example.org` blocks `ada@mail.example.org` too."""
+Global___BlockedValueType: _TypeAlias = BlockedValueType  # noqa: Y015
+
 @_typing.final
 class Table(_message.Message):
-    """A table: a named set of records, each identified by its key. Made by the first import into it."""
+    """A table: a named set of records, each identified by its key. Made by CreateTable, or by the first import or write into
+    it.
+
+    Its rules (`kind`, `fields`, `unknown_fields`, `reading`) apply to imports created from now on; an import keeps those
+    that the table had when the import was created. Records that are stored already are not looked at again.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TABLE_FIELD_NUMBER: _builtins.int
     KEY_FIELDS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELDS_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
     table: _builtins.str
-    """The table's name, unique within the account."""
+    """The table's name, unique within the account: 1 to 63 letters, digits and underscores."""
+    kind: _builtins.str
+    """The kind of its records: the name of one of ListKinds, as in `CONTACTS`. GENERIC if empty."""
+    unknown_fields: _field_pb2.UnknownFields.ValueType
+    """What becomes of fields that neither the kind nor `fields` knows; kept if not given."""
     @_builtins.property
     def key_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The fields whose values make up a record's key. Empty until an import or a record has named them."""
+        """The fields whose values make up a record's key. Empty until an import or a record has named them, and where the kind
+        identifies its records in another way.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When the table was made, in the database's time."""
+        """When the table was made, in the database's time. Set by the server."""
+
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[_field_pb2.Field]:
+        """Fields beside those of the kind, at most 200, nested ones included. A declared field with the name of one of the
+        kind's takes its place and must have the same type; it can be narrower, and indexed.
+        """
+
+    @_builtins.property
+    def reading(self) -> _field_pb2.ReadingOptions:
+        """How values are read that say too little about themselves; an import may say otherwise."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When the table's settings were last changed, in the database's time. Set by the server."""
 
     def __init__(
         self,
@@ -44,11 +104,107 @@ class Table(_message.Message):
         table: _builtins.str = ...,
         key_fields: _abc.Iterable[_builtins.str] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        kind: _builtins.str = ...,
+        fields: _abc.Iterable[_field_pb2.Field] | None = ...,
+        unknown_fields: _field_pb2.UnknownFields.ValueType = ...,
+        reading: _field_pb2.ReadingOptions | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "reading", b"reading", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "key_fields", b"key_fields", "table", b"table"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "fields", b"fields", "key_fields", b"key_fields", "kind", b"kind", "reading", b"reading", "table", b"table", "unknown_fields", b"unknown_fields", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Table: _TypeAlias = Table  # noqa: Y015
+
+@_typing.final
+class Kind(_message.Message):
+    """A kind of records: which fields they have, what identifies them, and what they refer to.
+
+    In tables of a kind other than GENERIC the field `derived` belongs to Ingot: it holds what was derived from the record,
+    and is made anew each time the record is written, whatever was sent.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    KEY_FIELDS_FIELD_NUMBER: _builtins.int
+    IDENTIFIERS_FIELD_NUMBER: _builtins.int
+    REFERENCES_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """The kind's name, as in `CONTACTS`."""
+    description: _builtins.str
+    """Says in a few sentences what the records are, what identifies them, and what is derived."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[_field_pb2.Field]:
+        """The fields that its records have."""
+
+    @_builtins.property
+    def key_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The key fields of its tables, unless a table names others. Empty where records are identified in another way."""
+
+    @_builtins.property
+    def identifiers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields each of which alone identifies a record, the strongest first: a record that comes with any of them is the
+        same record. Its key is the name and value of the strongest one it came with at first, as in
+        `email:ada@example.org`, and can be asked for by any.
+        """
+
+    @_builtins.property
+    def references(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The kinds that its records refer to."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        description: _builtins.str = ...,
+        fields: _abc.Iterable[_field_pb2.Field] | None = ...,
+        key_fields: _abc.Iterable[_builtins.str] | None = ...,
+        identifiers: _abc.Iterable[_builtins.str] | None = ...,
+        references: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "fields", b"fields", "identifiers", b"identifiers", "key_fields", b"key_fields", "kind", b"kind", "references", b"references"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Kind: _TypeAlias = Kind  # noqa: Y015
+
+@_typing.final
+class BlockedValue(_message.Message):
+    """A value that may not occur in any record of the account, in a field of type EMAIL or PHONE. A record with one is rejected
+    with BLOCKED_VALUE (1003).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    type: Global___BlockedValueType.ValueType
+    """What the value is."""
+    value: _builtins.str
+    """The value, in the normal form of its type; a domain also blocks all below it."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was blocked, in the database's time. Set by the server."""
+
+    def __init__(
+        self,
+        *,
+        type: Global___BlockedValueType.ValueType = ...,
+        value: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "type", b"type", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlockedValue: _TypeAlias = BlockedValue  # noqa: Y015

@@ -22,24 +22,53 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from ingot.v1 import table_pb2 as ingot_dot_v1_dot_table__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cingot/v1/table_service.proto\x12\x08ingot.v1\x1a\x14ingot/v1/table.proto\" \n\x0fGetTableRequest\x12\r\n\x05table\x18\x01 \x01(\t\"2\n\x10GetTableResponse\x12\x1e\n\x05table\x18\x01 \x01(\x0b\x32\x0f.ingot.v1.Table\":\n\x11ListTablesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x12ListTablesResponse\x12\x1f\n\x06tables\x18\x01 \x03(\x0b\x32\x0f.ingot.v1.Table\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x9a\x01\n\x0cTableService\x12\x41\n\x08GetTable\x12\x19.ingot.v1.GetTableRequest\x1a\x1a.ingot.v1.GetTableResponse\x12G\n\nListTables\x12\x1b.ingot.v1.ListTablesRequest\x1a\x1c.ingot.v1.ListTablesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cingot/v1/table_service.proto\x12\x08ingot.v1\x1a google/protobuf/field_mask.proto\x1a\x14ingot/v1/table.proto\"4\n\x12\x43reateTableRequest\x12\x1e\n\x05table\x18\x01 \x01(\x0b\x32\x0f.ingot.v1.Table\"5\n\x13\x43reateTableResponse\x12\x1e\n\x05table\x18\x01 \x01(\x0b\x32\x0f.ingot.v1.Table\" \n\x0fGetTableRequest\x12\r\n\x05table\x18\x01 \x01(\t\"2\n\x10GetTableResponse\x12\x1e\n\x05table\x18\x01 \x01(\x0b\x32\x0f.ingot.v1.Table\":\n\x11ListTablesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x12ListTablesResponse\x12\x1f\n\x06tables\x18\x01 \x03(\x0b\x32\x0f.ingot.v1.Table\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x12UpdateTableRequest\x12\x1e\n\x05table\x18\x01 \x01(\x0b\x32\x0f.ingot.v1.Table\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"5\n\x13UpdateTableResponse\x12\x1e\n\x05table\x18\x01 \x01(\x0b\x32\x0f.ingot.v1.Table\"#\n\x12\x44\x65leteTableRequest\x12\r\n\x05table\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteTableResponse\"\x12\n\x10ListKindsRequest\"2\n\x11ListKindsResponse\x12\x1d\n\x05kinds\x18\x01 \x03(\x0b\x32\x0e.ingot.v1.Kind\"<\n\x12\x42lockValuesRequest\x12&\n\x06values\x18\x01 \x03(\x0b\x32\x16.ingot.v1.BlockedValue\"&\n\x13\x42lockValuesResponse\x12\x0f\n\x07\x62locked\x18\x01 \x01(\x03\">\n\x14UnblockValuesRequest\x12&\n\x06values\x18\x01 \x03(\x0b\x32\x16.ingot.v1.BlockedValue\"*\n\x15UnblockValuesResponse\x12\x11\n\tunblocked\x18\x01 \x01(\x03\"k\n\x18ListBlockedValuesRequest\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.ingot.v1.BlockedValueType\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x19ListBlockedValuesResponse\x12&\n\x06values\x18\x01 \x03(\x0b\x32\x16.ingot.v1.BlockedValue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc0\x05\n\x0cTableService\x12J\n\x0b\x43reateTable\x12\x1c.ingot.v1.CreateTableRequest\x1a\x1d.ingot.v1.CreateTableResponse\x12\x41\n\x08GetTable\x12\x19.ingot.v1.GetTableRequest\x1a\x1a.ingot.v1.GetTableResponse\x12G\n\nListTables\x12\x1b.ingot.v1.ListTablesRequest\x1a\x1c.ingot.v1.ListTablesResponse\x12J\n\x0bUpdateTable\x12\x1c.ingot.v1.UpdateTableRequest\x1a\x1d.ingot.v1.UpdateTableResponse\x12J\n\x0b\x44\x65leteTable\x12\x1c.ingot.v1.DeleteTableRequest\x1a\x1d.ingot.v1.DeleteTableResponse\x12\x44\n\tListKinds\x12\x1a.ingot.v1.ListKindsRequest\x1a\x1b.ingot.v1.ListKindsResponse\x12J\n\x0b\x42lockValues\x12\x1c.ingot.v1.BlockValuesRequest\x1a\x1d.ingot.v1.BlockValuesResponse\x12P\n\rUnblockValues\x12\x1e.ingot.v1.UnblockValuesRequest\x1a\x1f.ingot.v1.UnblockValuesResponse\x12\\\n\x11ListBlockedValues\x12\".ingot.v1.ListBlockedValuesRequest\x1a#.ingot.v1.ListBlockedValuesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ingot.v1.table_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETTABLEREQUEST']._serialized_start=64
-  _globals['_GETTABLEREQUEST']._serialized_end=96
-  _globals['_GETTABLERESPONSE']._serialized_start=98
-  _globals['_GETTABLERESPONSE']._serialized_end=148
-  _globals['_LISTTABLESREQUEST']._serialized_start=150
-  _globals['_LISTTABLESREQUEST']._serialized_end=208
-  _globals['_LISTTABLESRESPONSE']._serialized_start=210
-  _globals['_LISTTABLESRESPONSE']._serialized_end=288
-  _globals['_TABLESERVICE']._serialized_start=291
-  _globals['_TABLESERVICE']._serialized_end=445
+  _globals['_CREATETABLEREQUEST']._serialized_start=98
+  _globals['_CREATETABLEREQUEST']._serialized_end=150
+  _globals['_CREATETABLERESPONSE']._serialized_start=152
+  _globals['_CREATETABLERESPONSE']._serialized_end=205
+  _globals['_GETTABLEREQUEST']._serialized_start=207
+  _globals['_GETTABLEREQUEST']._serialized_end=239
+  _globals['_GETTABLERESPONSE']._serialized_start=241
+  _globals['_GETTABLERESPONSE']._serialized_end=291
+  _globals['_LISTTABLESREQUEST']._serialized_start=293
+  _globals['_LISTTABLESREQUEST']._serialized_end=351
+  _globals['_LISTTABLESRESPONSE']._serialized_start=353
+  _globals['_LISTTABLESRESPONSE']._serialized_end=431
+  _globals['_UPDATETABLEREQUEST']._serialized_start=433
+  _globals['_UPDATETABLEREQUEST']._serialized_end=534
+  _globals['_UPDATETABLERESPONSE']._serialized_start=536
+  _globals['_UPDATETABLERESPONSE']._serialized_end=589
+  _globals['_DELETETABLEREQUEST']._serialized_start=591
+  _globals['_DELETETABLEREQUEST']._serialized_end=626
+  _globals['_DELETETABLERESPONSE']._serialized_start=628
+  _globals['_DELETETABLERESPONSE']._serialized_end=649
+  _globals['_LISTKINDSREQUEST']._serialized_start=651
+  _globals['_LISTKINDSREQUEST']._serialized_end=669
+  _globals['_LISTKINDSRESPONSE']._serialized_start=671
+  _globals['_LISTKINDSRESPONSE']._serialized_end=721
+  _globals['_BLOCKVALUESREQUEST']._serialized_start=723
+  _globals['_BLOCKVALUESREQUEST']._serialized_end=783
+  _globals['_BLOCKVALUESRESPONSE']._serialized_start=785
+  _globals['_BLOCKVALUESRESPONSE']._serialized_end=823
+  _globals['_UNBLOCKVALUESREQUEST']._serialized_start=825
+  _globals['_UNBLOCKVALUESREQUEST']._serialized_end=887
+  _globals['_UNBLOCKVALUESRESPONSE']._serialized_start=889
+  _globals['_UNBLOCKVALUESRESPONSE']._serialized_end=931
+  _globals['_LISTBLOCKEDVALUESREQUEST']._serialized_start=933
+  _globals['_LISTBLOCKEDVALUESREQUEST']._serialized_end=1040
+  _globals['_LISTBLOCKEDVALUESRESPONSE']._serialized_start=1042
+  _globals['_LISTBLOCKEDVALUESRESPONSE']._serialized_end=1134
+  _globals['_TABLESERVICE']._serialized_start=1137
+  _globals['_TABLESERVICE']._serialized_end=1841
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class TableServiceStub(object):
-    """Describes the account's tables. Tables are made by the first import or write into them.
+    """Describes the account's tables: what their records are keyed by and must look like. A table that nobody has created is
+    made by the first import or write into it.
     """
 
     def __init__(self, channel):
@@ -35,6 +36,11 @@ class TableServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.CreateTable = channel.unary_unary(
+                '/ingot.v1.TableService/CreateTable',
+                request_serializer=ingot_dot_v1_dot_table__service__pb2.CreateTableRequest.SerializeToString,
+                response_deserializer=ingot_dot_v1_dot_table__service__pb2.CreateTableResponse.FromString,
+                _registered_method=True)
         self.GetTable = channel.unary_unary(
                 '/ingot.v1.TableService/GetTable',
                 request_serializer=ingot_dot_v1_dot_table__service__pb2.GetTableRequest.SerializeToString,
@@ -45,14 +51,54 @@ class TableServiceStub(object):
                 request_serializer=ingot_dot_v1_dot_table__service__pb2.ListTablesRequest.SerializeToString,
                 response_deserializer=ingot_dot_v1_dot_table__service__pb2.ListTablesResponse.FromString,
                 _registered_method=True)
+        self.UpdateTable = channel.unary_unary(
+                '/ingot.v1.TableService/UpdateTable',
+                request_serializer=ingot_dot_v1_dot_table__service__pb2.UpdateTableRequest.SerializeToString,
+                response_deserializer=ingot_dot_v1_dot_table__service__pb2.UpdateTableResponse.FromString,
+                _registered_method=True)
+        self.DeleteTable = channel.unary_unary(
+                '/ingot.v1.TableService/DeleteTable',
+                request_serializer=ingot_dot_v1_dot_table__service__pb2.DeleteTableRequest.SerializeToString,
+                response_deserializer=ingot_dot_v1_dot_table__service__pb2.DeleteTableResponse.FromString,
+                _registered_method=True)
+        self.ListKinds = channel.unary_unary(
+                '/ingot.v1.TableService/ListKinds',
+                request_serializer=ingot_dot_v1_dot_table__service__pb2.ListKindsRequest.SerializeToString,
+                response_deserializer=ingot_dot_v1_dot_table__service__pb2.ListKindsResponse.FromString,
+                _registered_method=True)
+        self.BlockValues = channel.unary_unary(
+                '/ingot.v1.TableService/BlockValues',
+                request_serializer=ingot_dot_v1_dot_table__service__pb2.BlockValuesRequest.SerializeToString,
+                response_deserializer=ingot_dot_v1_dot_table__service__pb2.BlockValuesResponse.FromString,
+                _registered_method=True)
+        self.UnblockValues = channel.unary_unary(
+                '/ingot.v1.TableService/UnblockValues',
+                request_serializer=ingot_dot_v1_dot_table__service__pb2.UnblockValuesRequest.SerializeToString,
+                response_deserializer=ingot_dot_v1_dot_table__service__pb2.UnblockValuesResponse.FromString,
+                _registered_method=True)
+        self.ListBlockedValues = channel.unary_unary(
+                '/ingot.v1.TableService/ListBlockedValues',
+                request_serializer=ingot_dot_v1_dot_table__service__pb2.ListBlockedValuesRequest.SerializeToString,
+                response_deserializer=ingot_dot_v1_dot_table__service__pb2.ListBlockedValuesResponse.FromString,
+                _registered_method=True)
 
 
 class TableServiceServicer(object):
-    """Describes the account's tables. Tables are made by the first import or write into them.
+    """Describes the account's tables: what their records are keyed by and must look like. A table that nobody has created is
+    made by the first import or write into it.
     """
 
+    def CreateTable(self, request, context):
+        """Creates a table with its rules. Needs the scope `tables:write`.
+
+        ALREADY_EXISTS if there is one with this name: see UpdateTable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTable(self, request, context):
-        """Returns one table by its name. Needs the scope `tables:read`.
+        """Returns one table by its name. Needs `tables:read`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -65,9 +111,65 @@ class TableServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateTable(self, request, context):
+        """Changes the settings of a table that the mask names, and no others. Needs `tables:write`.
+
+        Imports that were created before keep the old rules, and so do the records that are stored. Key fields and kind can
+        be changed only while the table has no record and no unfinished import; else FAILED_PRECONDITION. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTable(self, request, context):
+        """Deletes a table with all its records. Needs `tables:write` and `records:delete`.
+
+        FAILED_PRECONDITION while an import into it is unfinished. The name is free at once; what the table held is cleared
+        away in the background. Its imports stay, to be looked at, until they are deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListKinds(self, request, context):
+        """Lists the kinds of records that this server knows, by name. Needs `tables:read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BlockValues(self, request, context):
+        """Blocks at most 1,000 e-mail addresses, phone numbers and domains for the whole account. Needs `tables:write`.
+
+        From now on records with them are rejected, also those of imports under way; what is stored stays. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnblockValues(self, request, context):
+        """Takes at most 1,000 values off the list of blocked ones. Needs `tables:write`. Idempotent: values that are not
+        blocked are not an error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBlockedValues(self, request, context):
+        """Lists the account's blocked values by type and value, in pages. Needs `tables:read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TableServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'CreateTable': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTable,
+                    request_deserializer=ingot_dot_v1_dot_table__service__pb2.CreateTableRequest.FromString,
+                    response_serializer=ingot_dot_v1_dot_table__service__pb2.CreateTableResponse.SerializeToString,
+            ),
             'GetTable': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTable,
                     request_deserializer=ingot_dot_v1_dot_table__service__pb2.GetTableRequest.FromString,
@@ -78,6 +180,36 @@ def add_TableServiceServicer_to_server(servicer, server):
                     request_deserializer=ingot_dot_v1_dot_table__service__pb2.ListTablesRequest.FromString,
                     response_serializer=ingot_dot_v1_dot_table__service__pb2.ListTablesResponse.SerializeToString,
             ),
+            'UpdateTable': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTable,
+                    request_deserializer=ingot_dot_v1_dot_table__service__pb2.UpdateTableRequest.FromString,
+                    response_serializer=ingot_dot_v1_dot_table__service__pb2.UpdateTableResponse.SerializeToString,
+            ),
+            'DeleteTable': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTable,
+                    request_deserializer=ingot_dot_v1_dot_table__service__pb2.DeleteTableRequest.FromString,
+                    response_serializer=ingot_dot_v1_dot_table__service__pb2.DeleteTableResponse.SerializeToString,
+            ),
+            'ListKinds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKinds,
+                    request_deserializer=ingot_dot_v1_dot_table__service__pb2.ListKindsRequest.FromString,
+                    response_serializer=ingot_dot_v1_dot_table__service__pb2.ListKindsResponse.SerializeToString,
+            ),
+            'BlockValues': grpc.unary_unary_rpc_method_handler(
+                    servicer.BlockValues,
+                    request_deserializer=ingot_dot_v1_dot_table__service__pb2.BlockValuesRequest.FromString,
+                    response_serializer=ingot_dot_v1_dot_table__service__pb2.BlockValuesResponse.SerializeToString,
+            ),
+            'UnblockValues': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnblockValues,
+                    request_deserializer=ingot_dot_v1_dot_table__service__pb2.UnblockValuesRequest.FromString,
+                    response_serializer=ingot_dot_v1_dot_table__service__pb2.UnblockValuesResponse.SerializeToString,
+            ),
+            'ListBlockedValues': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBlockedValues,
+                    request_deserializer=ingot_dot_v1_dot_table__service__pb2.ListBlockedValuesRequest.FromString,
+                    response_serializer=ingot_dot_v1_dot_table__service__pb2.ListBlockedValuesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'ingot.v1.TableService', rpc_method_handlers)
@@ -87,8 +219,36 @@ def add_TableServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TableService(object):
-    """Describes the account's tables. Tables are made by the first import or write into them.
+    """Describes the account's tables: what their records are keyed by and must look like. A table that nobody has created is
+    made by the first import or write into it.
     """
+
+    @staticmethod
+    def CreateTable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ingot.v1.TableService/CreateTable',
+            ingot_dot_v1_dot_table__service__pb2.CreateTableRequest.SerializeToString,
+            ingot_dot_v1_dot_table__service__pb2.CreateTableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetTable(request,
@@ -134,6 +294,168 @@ class TableService(object):
             '/ingot.v1.TableService/ListTables',
             ingot_dot_v1_dot_table__service__pb2.ListTablesRequest.SerializeToString,
             ingot_dot_v1_dot_table__service__pb2.ListTablesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ingot.v1.TableService/UpdateTable',
+            ingot_dot_v1_dot_table__service__pb2.UpdateTableRequest.SerializeToString,
+            ingot_dot_v1_dot_table__service__pb2.UpdateTableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ingot.v1.TableService/DeleteTable',
+            ingot_dot_v1_dot_table__service__pb2.DeleteTableRequest.SerializeToString,
+            ingot_dot_v1_dot_table__service__pb2.DeleteTableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKinds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ingot.v1.TableService/ListKinds',
+            ingot_dot_v1_dot_table__service__pb2.ListKindsRequest.SerializeToString,
+            ingot_dot_v1_dot_table__service__pb2.ListKindsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BlockValues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ingot.v1.TableService/BlockValues',
+            ingot_dot_v1_dot_table__service__pb2.BlockValuesRequest.SerializeToString,
+            ingot_dot_v1_dot_table__service__pb2.BlockValuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnblockValues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ingot.v1.TableService/UnblockValues',
+            ingot_dot_v1_dot_table__service__pb2.UnblockValuesRequest.SerializeToString,
+            ingot_dot_v1_dot_table__service__pb2.UnblockValuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBlockedValues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ingot.v1.TableService/ListBlockedValues',
+            ingot_dot_v1_dot_table__service__pb2.ListBlockedValuesRequest.SerializeToString,
+            ingot_dot_v1_dot_table__service__pb2.ListBlockedValuesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,16 +13,61 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TableServiceStub:
-    """Describes the account's tables. Tables are made by the first import or write into them."""
+    """Describes the account's tables: what their records are keyed by and must look like. A table that nobody has created is
+    made by the first import or write into it.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateTable: _aio.UnaryUnaryMultiCallable[_table_service_pb2.CreateTableRequest, _table_service_pb2.CreateTableResponse]
+    """Creates a table with its rules. Needs the scope `tables:write`.
+
+    ALREADY_EXISTS if there is one with this name: see UpdateTable.
+    """
     GetTable: _aio.UnaryUnaryMultiCallable[_table_service_pb2.GetTableRequest, _table_service_pb2.GetTableResponse]
-    """Returns one table by its name. Needs the scope `tables:read`."""
+    """Returns one table by its name. Needs `tables:read`."""
     ListTables: _aio.UnaryUnaryMultiCallable[_table_service_pb2.ListTablesRequest, _table_service_pb2.ListTablesResponse]
     """Lists the account's tables by name, in pages. Needs `tables:read`."""
+    UpdateTable: _aio.UnaryUnaryMultiCallable[_table_service_pb2.UpdateTableRequest, _table_service_pb2.UpdateTableResponse]
+    """Changes the settings of a table that the mask names, and no others. Needs `tables:write`.
+
+    Imports that were created before keep the old rules, and so do the records that are stored. Key fields and kind can
+    be changed only while the table has no record and no unfinished import; else FAILED_PRECONDITION. Idempotent.
+    """
+    DeleteTable: _aio.UnaryUnaryMultiCallable[_table_service_pb2.DeleteTableRequest, _table_service_pb2.DeleteTableResponse]
+    """Deletes a table with all its records. Needs `tables:write` and `records:delete`.
+
+    FAILED_PRECONDITION while an import into it is unfinished. The name is free at once; what the table held is cleared
+    away in the background. Its imports stay, to be looked at, until they are deleted.
+    """
+    ListKinds: _aio.UnaryUnaryMultiCallable[_table_service_pb2.ListKindsRequest, _table_service_pb2.ListKindsResponse]
+    """Lists the kinds of records that this server knows, by name. Needs `tables:read`."""
+    BlockValues: _aio.UnaryUnaryMultiCallable[_table_service_pb2.BlockValuesRequest, _table_service_pb2.BlockValuesResponse]
+    """Blocks at most 1,000 e-mail addresses, phone numbers and domains for the whole account. Needs `tables:write`.
+
+    From now on records with them are rejected, also those of imports under way; what is stored stays. Idempotent.
+    """
+    UnblockValues: _aio.UnaryUnaryMultiCallable[_table_service_pb2.UnblockValuesRequest, _table_service_pb2.UnblockValuesResponse]
+    """Takes at most 1,000 values off the list of blocked ones. Needs `tables:write`. Idempotent: values that are not
+    blocked are not an error.
+    """
+    ListBlockedValues: _aio.UnaryUnaryMultiCallable[_table_service_pb2.ListBlockedValuesRequest, _table_service_pb2.ListBlockedValuesResponse]
+    """Lists the account's blocked values by type and value, in pages. Needs `tables:read`."""
 
 class TableServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Describes the account's tables. Tables are made by the first import or write into them."""
+    """Describes the account's tables: what their records are keyed by and must look like. A table that nobody has created is
+    made by the first import or write into it.
+    """
+
+    @_abc_1.abstractmethod
+    def CreateTable(
+        self,
+        request: _table_service_pb2.CreateTableRequest,
+        context: _aio.ServicerContext[_table_service_pb2.CreateTableRequest, _abc.Awaitable[_table_service_pb2.CreateTableResponse]],
+    ) -> _abc.Awaitable[_table_service_pb2.CreateTableResponse]:
+        """Creates a table with its rules. Needs the scope `tables:write`.
+
+        ALREADY_EXISTS if there is one with this name: see UpdateTable.
+        """
 
     @_abc_1.abstractmethod
     def GetTable(
@@ -30,7 +75,7 @@ class TableServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _table_service_pb2.GetTableRequest,
         context: _aio.ServicerContext[_table_service_pb2.GetTableRequest, _abc.Awaitable[_table_service_pb2.GetTableResponse]],
     ) -> _abc.Awaitable[_table_service_pb2.GetTableResponse]:
-        """Returns one table by its name. Needs the scope `tables:read`."""
+        """Returns one table by its name. Needs `tables:read`."""
 
     @_abc_1.abstractmethod
     def ListTables(
@@ -39,5 +84,66 @@ class TableServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_table_service_pb2.ListTablesRequest, _abc.Awaitable[_table_service_pb2.ListTablesResponse]],
     ) -> _abc.Awaitable[_table_service_pb2.ListTablesResponse]:
         """Lists the account's tables by name, in pages. Needs `tables:read`."""
+
+    @_abc_1.abstractmethod
+    def UpdateTable(
+        self,
+        request: _table_service_pb2.UpdateTableRequest,
+        context: _aio.ServicerContext[_table_service_pb2.UpdateTableRequest, _abc.Awaitable[_table_service_pb2.UpdateTableResponse]],
+    ) -> _abc.Awaitable[_table_service_pb2.UpdateTableResponse]:
+        """Changes the settings of a table that the mask names, and no others. Needs `tables:write`.
+
+        Imports that were created before keep the old rules, and so do the records that are stored. Key fields and kind can
+        be changed only while the table has no record and no unfinished import; else FAILED_PRECONDITION. Idempotent.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteTable(
+        self,
+        request: _table_service_pb2.DeleteTableRequest,
+        context: _aio.ServicerContext[_table_service_pb2.DeleteTableRequest, _abc.Awaitable[_table_service_pb2.DeleteTableResponse]],
+    ) -> _abc.Awaitable[_table_service_pb2.DeleteTableResponse]:
+        """Deletes a table with all its records. Needs `tables:write` and `records:delete`.
+
+        FAILED_PRECONDITION while an import into it is unfinished. The name is free at once; what the table held is cleared
+        away in the background. Its imports stay, to be looked at, until they are deleted.
+        """
+
+    @_abc_1.abstractmethod
+    def ListKinds(
+        self,
+        request: _table_service_pb2.ListKindsRequest,
+        context: _aio.ServicerContext[_table_service_pb2.ListKindsRequest, _abc.Awaitable[_table_service_pb2.ListKindsResponse]],
+    ) -> _abc.Awaitable[_table_service_pb2.ListKindsResponse]:
+        """Lists the kinds of records that this server knows, by name. Needs `tables:read`."""
+
+    @_abc_1.abstractmethod
+    def BlockValues(
+        self,
+        request: _table_service_pb2.BlockValuesRequest,
+        context: _aio.ServicerContext[_table_service_pb2.BlockValuesRequest, _abc.Awaitable[_table_service_pb2.BlockValuesResponse]],
+    ) -> _abc.Awaitable[_table_service_pb2.BlockValuesResponse]:
+        """Blocks at most 1,000 e-mail addresses, phone numbers and domains for the whole account. Needs `tables:write`.
+
+        From now on records with them are rejected, also those of imports under way; what is stored stays. Idempotent.
+        """
+
+    @_abc_1.abstractmethod
+    def UnblockValues(
+        self,
+        request: _table_service_pb2.UnblockValuesRequest,
+        context: _aio.ServicerContext[_table_service_pb2.UnblockValuesRequest, _abc.Awaitable[_table_service_pb2.UnblockValuesResponse]],
+    ) -> _abc.Awaitable[_table_service_pb2.UnblockValuesResponse]:
+        """Takes at most 1,000 values off the list of blocked ones. Needs `tables:write`. Idempotent: values that are not
+        blocked are not an error.
+        """
+
+    @_abc_1.abstractmethod
+    def ListBlockedValues(
+        self,
+        request: _table_service_pb2.ListBlockedValuesRequest,
+        context: _aio.ServicerContext[_table_service_pb2.ListBlockedValuesRequest, _abc.Awaitable[_table_service_pb2.ListBlockedValuesResponse]],
+    ) -> _abc.Awaitable[_table_service_pb2.ListBlockedValuesResponse]:
+        """Lists the account's blocked values by type and value, in pages. Needs `tables:read`."""
 
 def add_TableServiceServicer_to_server(servicer: TableServiceServicer, server: _aio.Server) -> None: ...

@@ -16,6 +16,9 @@
     │   ├── OffsetGap
     │   ├── TotalMismatch
     │   ├── KeyFieldsDiffer
+    │   ├── KindDiffers
+    │   ├── TableExists
+    │   ├── TableInUse
     │   ├── RequestIdReused
     │   └── ContentDiffers
     └── Transient               the same call may succeed later
@@ -102,6 +105,18 @@ class TotalMismatch(Refused):
 
 class KeyFieldsDiffer(Refused):
     """The table is keyed by other fields: leave `key_fields` empty, or choose another table."""
+
+
+class KindDiffers(Refused):
+    """The table is of another kind: leave `kind` empty, or choose another table."""
+
+
+class TableExists(Refused):
+    """The account has a table with this name."""
+
+
+class TableInUse(Refused):
+    """The table has records or an unfinished import, and this is possible only without."""
 
 
 class RequestIdReused(Refused):

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from ingot_server.domain.fields import NO_READING, Reading
 from ingot_server.domain.progress import Counts, Stage
+from ingot_server.domain.tables import Rules
 
 
 class ImportState(StrEnum):
@@ -43,6 +45,10 @@ class ImportSpec:
     key_fields: tuple[str, ...]
     """Empty if the import names none: the table's apply, or those that each record carries."""
     labels: Mapping[str, str]
+    kind: str = ""
+    """Empty if the import names none: the table's applies."""
+    reading: Reading = NO_READING
+    """How values are to be read, as far as the import says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class Import:
 
     import_id: int
     spec: ImportSpec
+    rules: Rules
+    """What its records must be: as the table said when the import was created, and read as the import says."""
     request_id: str
     state: ImportState
     state_message: str

@@ -15,6 +15,8 @@ EXPONENT_MAX = 308
 DIGITS_MAX = 4_300
 RAW_BYTES_MAX = 8_192
 FIELD_CHARACTERS_MAX = 255
+FAULTS_MAX = 100
+"""How many faults of one record are told; one that has more is no better known by them."""
 
 
 class ErrorStage(IntEnum):
@@ -24,10 +26,23 @@ class ErrorStage(IntEnum):
     PROCESSING = 2
 
 
+class Severity(IntEnum):
+    """How grave a fault is; numbers as in the API."""
+
+    ERROR = 1
+    WARNING = 2
+
+
 class ErrorCode(IntEnum):
     """What is wrong with a record; numbers as in the API, where each is explained."""
 
+    TOO_LITTLE_INFORMATION = 1000
+    INVALID_CUSTOM_ATTRIBUTE = 1001
     INVALID_VALUE = 1002
+    BLOCKED_VALUE = 1003
+    PACKAGE_NOT_FOUND = 1004
+    TICKET_BUNDLE_NOT_FOUND = 1005
+    CONTACT_NOT_FOUND = 1010
     EMPTY_RECORD = 1100
     EMPTY_LINE = 1101
     MISSING_KEY = 1102
@@ -42,6 +57,14 @@ class ErrorCode(IntEnum):
     CELL_COUNT = 1111
     REFUSED_BY_DATABASE = 1112
     UNREADABLE_REST = 1113
+    DOUBTFUL_VALUE = 1114
+    CONFLICTING_IDENTIFIERS = 1115
+    REFERENCE_NOT_FOUND = 1116
+
+    @property
+    def severity(self) -> Severity:
+        """How grave such a fault is: a record with nothing but warnings is imported."""
+        return Severity.WARNING if self is ErrorCode.DOUBTFUL_VALUE else Severity.ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +75,7 @@ class Fault:
     message: str
     """What is wrong and what was expected, in a sentence for people."""
     field: str = ""
+    """The path of the field, as in `items[2].price`."""
 
 
 RECORD_TOO_LARGE = Fault(
@@ -63,7 +87,7 @@ EMPTY_LINE = Fault(ErrorCode.EMPTY_LINE, "The line is empty: expected a record."
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A record that is not imported, and why."""
+    """A record with faults, and what they are. It is not imported, unless all of them are warnings."""
 
     index: int
     """The record's index in its batch."""

@@ -7,7 +7,7 @@ skips what is not a key. Only a record that one of them suspects is looked at by
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from operator import attrgetter
@@ -21,6 +21,7 @@ from ingot_server.pipeline.own_keys import key_names
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _Scalar = str | int | float | bool | None
+_NO_VALUES = (b"null", b'""')
 _ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
 # Every digit and sign becomes 0, so that an exponent of three digits or more has one shape.
 _NUMBERS = bytes.maketrans(b"123456789+-.E", b"000000000000e")
@@ -34,16 +35,19 @@ _SAMPLE_BYTES_MAX = 65_536
 _BEFORE_NUMBER = (b":", b",", b"[", b" ", b"\n", b"\t", b"\r")
 
 
-def check(decoded: Decoded, key_fields: tuple[str, ...]) -> Decoded:
+def check(decoded: Decoded, key_fields: tuple[str, ...] | None) -> Decoded:
     """Only the good records, each on one line, and a reject for every other one with all that is wrong with it.
 
-    If `key_fields` is empty, each record must name its own in its `keys` field.
+    If `key_fields` is empty, each record must name its own in its `keys` field; if it is None, none needs a key.
     """
     texts = decoded.texts
     if not texts:
         return decoded
     block = b"\n".join(texts)
-    suspects = _unread(texts, key_fields or _first_names(texts), own_keys=not key_fields)
+    if key_fields is None:
+        suspects = _without_value(texts)
+    else:
+        suspects = _unread(texts, key_fields or _first_names(texts), own_keys=not key_fields)
     suspects |= _suspects_in(block, texts, objects=len(texts) - len(suspects))
     rejects: dict[int, Reject] = {}
     for position in sorted(suspects):
@@ -138,6 +142,15 @@ def _unread(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bo
     except _ERRORS:
         pass
     return {position for position, text in enumerate(texts) if not _is_good(text, read, has_key)}
+
+
+def _without_value(texts: Sequence[bytes]) -> set[int]:
+    """The positions of all records that are no objects or have no field with a value."""
+    return {position for position, text in enumerate(texts) if not _is_good(text, _RECORD.decode, _has_value)}
+
+
+def _has_value(record: Mapping[str, msgspec.Raw]) -> bool:
+    return any(bytes(value) not in _NO_VALUES for value in record.values())
 
 
 def _is_good(text: bytes, read: Callable[[bytes], Any], has_key: Callable[[Any], Any]) -> bool:

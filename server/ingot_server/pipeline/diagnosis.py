@@ -55,8 +55,11 @@ _LEVELS_TAKEN_AWAY = 3
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
-def faults_of(text: bytes, key_fields: tuple[str, ...]) -> list[Fault]:
-    """All that is wrong with a record, with at most a few of the numbers; empty if it is good."""
+def faults_of(text: bytes, key_fields: tuple[str, ...] | None) -> list[Fault]:
+    """All that is wrong with a record, with at most a few of the numbers; empty if it is good.
+
+    `key_fields` as for `checking.check`.
+    """
     if len(text) > RECORD_BYTES_MAX:
         return [RECORD_TOO_LARGE]
     if not text.strip():
@@ -184,14 +187,14 @@ def _has_many_digits(text: bytes) -> bool:
     return False
 
 
-def _key_faults(record: Mapping[str, msgspec.Raw], key_fields: tuple[str, ...]) -> Iterator[Fault]:
+def _key_faults(record: Mapping[str, msgspec.Raw], key_fields: tuple[str, ...] | None) -> Iterator[Fault]:
     if all(bytes(raw) in _NO_VALUE for raw in record.values()):
         yield Fault(ErrorCode.EMPTY_RECORD, "The record has no field with a value: expected at least one.")
     elif key_fields:
         for name in key_fields:
             if problem := _key_problem(record, name):
                 yield Fault(ErrorCode.MISSING_KEY, f"The key field is {problem}: expected a value.", name)
-    else:
+    elif key_fields is not None:
         names = key_names(record.get("keys", b"null"))
         if not names or any(_key_problem(record, name) for name in names):
             yield MISSING_KEYS

@@ -10,9 +10,11 @@ from enum import StrEnum
 
 import msgspec
 
+from ingot_server.domain.filters import Condition, Order
 from ingot_server.domain.progress import RecordError
 from ingot_server.storage import errors, records
 from ingot_server.storage.database import Database
+from ingot_server.storage.record_pages import After
 
 PAGE_ERRORS = 200
 PAGE_RECORDS = 2_000
@@ -24,6 +26,7 @@ _COLUMNS = (
     "line",
     "key",
     "stage",
+    "severity",
     "code",
     "reason",
     "field",
@@ -56,15 +59,19 @@ async def export_errors(
         position = page[-1][0]
 
 
-async def export_records(database: Database, table_id: int) -> AsyncGenerator[str, None]:
-    """The records of a table as pieces of an NDJSON file, each of whole lines, by key."""
-    after: str | None = None
+async def export_records(
+    database: Database, table_id: int, condition: Condition | None, order: Order
+) -> AsyncGenerator[str, None]:
+    """The records of a table that meet a condition, as pieces of an NDJSON file, each of whole lines, in order."""
+    after: After | None = None
     more = True
     while more:
-        page, more = await records.record_list(database, table_id, after, PAGE_RECORDS, PIECE_BYTES_MAX)
+        page, more = await records.record_page(
+            database, table_id, condition, order, after, PAGE_RECORDS, PIECE_BYTES_MAX
+        )
         if page:
-            yield "".join([found.data + "\n" for found in page])
-            after = page[-1].key
+            yield "".join([found.data + "\n" for _, found in page])
+            after = page[-1][0]
 
 
 def _cells(error: RecordError) -> tuple[object, ...]:
@@ -74,6 +81,7 @@ def _cells(error: RecordError) -> tuple[object, ...]:
         error.line,
         error.key,
         error.stage.name,
+        error.code.severity.name,
         int(error.code),
         error.code.name,
         error.field,

@@ -4,7 +4,7 @@ A string is the key as it is; a number, true or false is the key as its JSON tex
 fields make a JSON array of such texts, as in `["DE","4711"]`. An array or object is no key.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import attrgetter
@@ -17,6 +17,7 @@ from ingot_server.pipeline.own_keys import MISSING_KEYS, without_keys
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NOTHING = msgspec.Raw(b"")
+_TEXT = msgspec.json.Encoder(decimal_format="number")
 _CHARACTER_BYTES_MAX = 4
 
 
@@ -46,6 +47,18 @@ def read_keys(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: 
     keyed.named_keys = bare.named_keys
     keyed.faults = sorted(bare.faults + keyed.faults, key=lambda found: found[0])
     return keyed
+
+
+def key_of(record: Mapping[str, Any], key_fields: tuple[str, ...], unread: Container[str] = ()) -> str | Fault:
+    """The key of a record whose values have been read, but for those of the fields `unread`."""
+    values = []
+    for name in key_fields:
+        value = record.get(name)
+        if name in unread:
+            # That it could not be read has been told; that there is no key follows.
+            return ""
+        values.append(b"" if value is None else _TEXT.encode(value))
+    return _key(values, key_fields)
 
 
 def _keyed(texts: Sequence[bytes], positions: Sequence[int], key_fields: tuple[str, ...]) -> Keyed:

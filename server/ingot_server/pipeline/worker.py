@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ingot_server.domain.errors import DatabaseUnavailable
-from ingot_server.pipeline.processing import LeaseLost, PreparedChunk, WriteLimits, adopt_keys, prepare, write
+from ingot_server.pipeline.processing import LeaseLost, PreparedChunk, WriteLimits, adopt_keys, prepare_chunk, write
 from ingot_server.pipeline.settling import end_all_due, end_if_due
-from ingot_server.storage import batches, chunks
+from ingot_server.storage import batches, chunks, field_indexes, tables
 from ingot_server.storage.batches import Lease
 from ingot_server.storage.database import Database
 
@@ -51,11 +51,13 @@ class Workers:
         self._work_arrived = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._indexing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begins to work."""
         loops = [self._work_forever() for _ in range(self._settings.workers)]
         self._tasks = [asyncio.create_task(loop) for loop in (*loops, self._sweep_forever())]
+        self._indexing = asyncio.create_task(self._index_forever())
 
     def wake(self) -> None:
         """Says that there is work: saves the time until the next look."""
@@ -65,6 +67,10 @@ class Workers:
         """Finishes the chunks in hand, gives the batches back, and returns when all is done."""
         self._stopping.set()
         self._work_arrived.set()
+        # An index may be hours from its end: what there is of it is dropped, and it is made anew, at the next start.
+        if self._indexing is not None:
+            self._indexing.cancel()
+            await asyncio.gather(self._indexing, return_exceptions=True)
         await asyncio.gather(*self._tasks)
 
     async def _work_forever(self) -> None:
@@ -119,10 +125,10 @@ class Workers:
         if chunk is None:
             return None, lease
         # Pure, and too long for the event loop where many records are faulty.
-        prepared = await asyncio.to_thread(prepare, chunk, lease)
-        if not lease.key_fields and prepared.named_keys:
-            lease = await adopt_keys(self._database, lease, prepared.named_keys)
-            prepared = await asyncio.to_thread(prepare, chunk, lease)
+        prepared = await asyncio.to_thread(prepare_chunk, chunk, lease)
+        if not lease.key_fields and prepared.records.named_keys:
+            lease = await adopt_keys(self._database, lease, prepared.records.named_keys)
+            prepared = await asyncio.to_thread(prepare_chunk, chunk, lease)
         return prepared, lease
 
     @asynccontextmanager
@@ -147,7 +153,7 @@ class Workers:
 
     async def _sweep_forever(self) -> None:
         while not self._stopping.is_set():
-            for chore in (self._end_imports, self._delete_chunks):
+            for chore in (self._end_imports, self._delete_chunks, self._clear_tables):
                 try:
                     await chore()
                 except DatabaseUnavailable:
@@ -163,6 +169,23 @@ class Workers:
         while await chunks.chunk_delete_expired(self._database, self._settings.chunk_retention):
             if self._stopping.is_set():
                 return
+
+    async def _clear_tables(self) -> None:
+        while await tables.table_clear_deleted(self._database):
+            if self._stopping.is_set():
+                return
+
+    async def _index_forever(self) -> None:
+        """Makes the indexes of declared fields. Not with the chores: one may take hours."""
+        while not self._stopping.is_set():
+            try:
+                if await field_indexes.field_index_build_next(self._database):
+                    continue
+            except DatabaseUnavailable:
+                log.warning("an index of a field could not be made; trying again")
+            except Exception:
+                log.exception("an index of a field cannot be made; trying again")
+            await self._pause(self._stopping, self._settings.sweep_seconds)
 
     @staticmethod
     async def _pause(until: asyncio.Event, seconds: float) -> None:

@@ -8,7 +8,7 @@ from ingot.v1 import batch_service_pb2 as pb
 from ingot_server.domain.errors import InvalidRequest
 from ingot_server.pipeline.progress import Progress
 from ingot_server.pipeline.receiving import Receiver
-from ingot_server.rpc import requests, wire
+from ingot_server.rpc import paging, requests, wire
 from ingot_server.rpc.guard import Context, caller_account
 from ingot_server.rpc.uploads import open_batch, pieces_of
 from ingot_server.storage import batches, imports
@@ -40,13 +40,13 @@ class BatchService(batch_service_pb2_grpc.BatchServiceServicer):
 
     async def ListBatches(self, request: pb.ListBatchesRequest, context: Context) -> pb.ListBatchesResponse:
         import_id = requests.import_id(request.import_id)
-        after = requests.page_position(request.page_token, int) if request.page_token else 0
-        size = requests.page_size(request.page_size, 50)
+        after = paging.page_position(request.page_token, int) if request.page_token else 0
+        size = paging.page_size(request.page_size, 50)
         await imports.import_expect(self._database, caller_account(), import_id)
         found = await batches.batch_list(self._database, caller_account(), import_id, after, size + 1)
         page, more = wire.fitting((wire.batch_message(batch) for _, batch in found), size)
         return pb.ListBatchesResponse(
-            batches=page, next_page_token=requests.page_token(found[len(page) - 1][0]) if more else ""
+            batches=page, next_page_token=paging.page_token(found[len(page) - 1][0]) if more else ""
         )
 
     async def WatchBatch(self, request: pb.WatchBatchRequest, context: Context) -> AsyncIterator[pb.WatchBatchResponse]:

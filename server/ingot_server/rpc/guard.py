@@ -50,8 +50,15 @@ SCOPES = {
     "/ingot.v1.RecordService/ListRecords": "records:read",
     "/ingot.v1.RecordService/ExportRecords": "records:read",
     "/ingot.v1.RecordService/DeleteRecords": "records:delete",
+    "/ingot.v1.TableService/CreateTable": "tables:write",
     "/ingot.v1.TableService/GetTable": "tables:read",
     "/ingot.v1.TableService/ListTables": "tables:read",
+    "/ingot.v1.TableService/UpdateTable": "tables:write",
+    "/ingot.v1.TableService/DeleteTable": "tables:write records:delete",
+    "/ingot.v1.TableService/ListKinds": "tables:read",
+    "/ingot.v1.TableService/BlockValues": "tables:write",
+    "/ingot.v1.TableService/UnblockValues": "tables:write",
+    "/ingot.v1.TableService/ListBlockedValues": "tables:read",
 }
 _HEALTH = "/grpc.health.v1.Health/"
 _REFLECTION = ("/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/")
@@ -145,9 +152,9 @@ class Guard(aio.ServerInterceptor):
         matches = key.matches(stored.secret_sha256 if stored else bytes(32))
         if stored is None or not matches or not stored.usable:
             raise ApiKeyInvalid("The API key is unknown, revoked or expired: ask for a new one.")
-        scope = "" if method.startswith(_REFLECTION) else SCOPES[method]
-        if scope and scope not in stored.scopes:
-            raise ScopeMissing(f"The API key lacks the scope {scope}: use a key that has it.", scope=scope)
+        for scope in () if method.startswith(_REFLECTION) else SCOPES[method].split():
+            if scope not in stored.scopes:
+                raise ScopeMissing(f"The API key lacks the scope {scope}: use a key that has it.", scope=scope)
         return stored.account_id
 
     async def _find(self, key: ApiKey) -> accounts.StoredKey | None:

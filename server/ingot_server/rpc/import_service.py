@@ -10,7 +10,7 @@ from ingot_server.pipeline.exporting import ErrorFileFormat, export_errors
 from ingot_server.pipeline.progress import Progress
 from ingot_server.pipeline.receiving import Receiver
 from ingot_server.pipeline.settling import end_if_due
-from ingot_server.rpc import requests, wire
+from ingot_server.rpc import paging, requests, wire
 from ingot_server.rpc.guard import Context, caller_account
 from ingot_server.rpc.uploads import beginning, open_batch, pieces_of
 from ingot_server.storage import errors, imports
@@ -30,8 +30,8 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         self._progress = progress
 
     async def CreateImport(self, request: pb.CreateImportRequest, context: Context) -> pb.CreateImportResponse:
-        spec = requests.import_spec(request.spec, request.request_id)
-        import_id = await imports.import_create(self._database, caller_account(), spec, request.request_id)
+        spec, use = requests.import_spec(request.spec, request.request_id)
+        import_id = await imports.import_create(self._database, caller_account(), spec, use, request.request_id)
         return pb.CreateImportResponse(import_job=await self._import(import_id))
 
     async def RunImport(
@@ -40,9 +40,9 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         first = await anext(request_iterator, None)
         if first is None:
             raise InvalidRequest({"spec": "expected in the first message, but the stream had none"})
-        spec = requests.import_spec(first.spec, first.request_id)
+        spec, use = requests.import_spec(first.spec, first.request_id)
         beginning(first)
-        import_id = await imports.import_create(self._database, caller_account(), spec, first.request_id)
+        import_id = await imports.import_create(self._database, caller_account(), spec, use, first.request_id)
         await context.send_initial_metadata((("ingot-import-id", str(import_id)),))
         batch = await open_batch(self._database, caller_account(), import_id, RUN_BATCH_ID, first)
         await self._receiver.receive(batch, pieces_of(first, request_iterator))
@@ -55,12 +55,12 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
 
     async def ListImports(self, request: pb.ListImportsRequest, context: Context) -> pb.ListImportsResponse:
         wanted = requests.import_filter(request)
-        before = requests.page_position(request.page_token, int) if request.page_token else _NEWEST
-        size = requests.page_size(request.page_size, 50)
+        before = paging.page_position(request.page_token, int) if request.page_token else _NEWEST
+        size = paging.page_size(request.page_size, 50)
         found = await imports.import_list(self._database, caller_account(), wanted, before, size)
         return pb.ListImportsResponse(
             imports=map(wire.import_message, found),
-            next_page_token=requests.page_token(found[-1].import_id) if len(found) == size else "",
+            next_page_token=paging.page_token(found[-1].import_id) if len(found) == size else "",
         )
 
     async def WatchImport(
@@ -91,13 +91,13 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
     ) -> pb.ListImportErrorsResponse:
         import_id = requests.import_id(request.import_id)
         wanted = requests.error_filter(request)
-        after = requests.error_position(request.page_token)
-        size = requests.page_size(request.page_size, 100)
+        after = paging.error_position(request.page_token)
+        size = paging.page_size(request.page_size, 100)
         await imports.import_expect(self._database, caller_account(), import_id)
         found = await errors.error_list(self._database, caller_account(), import_id, wanted, after, size + 1)
         page, more = wire.fitting((wire.error_message(error) for _, error in found), size)
         return pb.ListImportErrorsResponse(
-            errors=page, next_page_token=requests.page_token(found[len(page) - 1][0]) if more else ""
+            errors=page, next_page_token=paging.page_token(found[len(page) - 1][0]) if more else ""
         )
 
     async def ExportImportErrors(

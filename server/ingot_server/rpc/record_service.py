@@ -6,12 +6,17 @@ from contextlib import aclosing
 from ingot.v1 import record_pb2, record_service_pb2_grpc
 from ingot.v1 import record_service_pb2 as pb
 from ingot_server.domain.errors import InvalidRequest, RecordNotFound
+from ingot_server.domain.tables import Table
 from ingot_server.pipeline.exporting import export_records
+from ingot_server.pipeline.finding import delete_records, find_record
 from ingot_server.pipeline.writing import write_records
-from ingot_server.rpc import requests, wire
+from ingot_server.rpc import paging, requests, wire
 from ingot_server.rpc.guard import Context, caller_account
+from ingot_server.rpc.selecting import Selection, next_token, page_after, selection
 from ingot_server.storage import records, tables
 from ingot_server.storage.database import Database
+from ingot_server.storage.record_pages import After
+from ingot_server.storage.records import StoredRecord
 
 
 class RecordService(record_service_pb2_grpc.RecordServiceServicer):
@@ -21,20 +26,20 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
         self._database = database
 
     async def WriteRecords(self, request: pb.WriteRecordsRequest, context: Context) -> pb.WriteRecordsResponse:
-        table = requests.table_name(request.table)
-        key_fields = requests.key_fields(request.key_fields, "key_fields")
+        use = requests.table_use(request.table, request.kind, request.key_fields)
+        reading = requests.reading_options(request.reading, "reading")
         _expect_some(len(request.records), "records")
         texts = requests.record_texts(request.records)
-        written = await write_records(self._database, caller_account(), table, key_fields, texts)
+        written = await write_records(self._database, caller_account(), use, reading, texts)
         return pb.WriteRecordsResponse(
             counts=wire.counts_message(written.counts),
-            errors=[error for stage, reject in written.rejects for error in wire.reject_messages(stage, reject)],
+            errors=[error for stage, reject in written.findings for error in wire.reject_messages(stage, reject)],
         )
 
     async def GetRecord(self, request: pb.GetRecordRequest, context: Context) -> pb.GetRecordResponse:
         key = requests.record_key(request.key)
         _expect_view(request.view)
-        found = await records.record_get(self._database, await self._table_id(request.table), key)
+        found = await find_record(self._database, await self._table(request.table), key)
         if found is None:
             raise RecordNotFound(
                 f"Table {request.table} has no record with the key {key!r}.", table=request.table, key=key
@@ -42,31 +47,48 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
         return pb.GetRecordResponse(record=wire.record_message(found, request.view))
 
     async def ListRecords(self, request: pb.ListRecordsRequest, context: Context) -> pb.ListRecordsResponse:
-        after = requests.page_position(request.page_token, str) if request.page_token else None
-        size = requests.page_size(request.page_size, 100)
+        size = paging.page_size(request.page_size, 100)
         _expect_view(request.view)
-        table_id = await self._table_id(request.table)
-        found, more = await records.record_list(self._database, table_id, after, size, wire.PAGE_BYTES_MAX)
-        page, cut = wire.fitting((wire.record_message(record, request.view) for record in found), size)
+        selected = selection(await self._table(request.table), request.filter, request.order_by)
+        after = page_after(request.page_token, selected)
+        found, more = await self._page(selected, after, size)
+        page, cut = wire.fitting((wire.record_message(record, request.view) for _, record in found), size)
         return pb.ListRecordsResponse(
-            records=page, next_page_token=requests.page_token(page[-1].key) if cut or more else ""
+            records=page, next_page_token=next_token(found[len(page) - 1][0], selected) if cut or more else ""
         )
 
     async def ExportRecords(
         self, request: pb.ExportRecordsRequest, context: Context
     ) -> AsyncIterator[pb.ExportRecordsResponse]:
-        async with aclosing(export_records(self._database, await self._table_id(request.table))) as pieces:
+        chosen = selection(await self._table(request.table), request.filter, request.order_by)
+        async with aclosing(export_records(self._database, chosen.table_id, chosen.condition, chosen.order)) as pieces:
             async for lines in pieces:
                 yield pb.ExportRecordsResponse(lines=lines)
+
+    async def _page(
+        self, selected: Selection, after: After | None, size: int
+    ) -> tuple[list[tuple[After, StoredRecord]], bool]:
+        try:
+            return await records.record_page(
+                self._database,
+                selected.table_id,
+                selected.condition,
+                selected.order,
+                after,
+                size,
+                wire.PAGE_BYTES_MAX,
+            )
+        except ValueError:
+            raise InvalidRequest({"page_token": "expected the next_page_token of the page before"}) from None
 
     async def DeleteRecords(self, request: pb.DeleteRecordsRequest, context: Context) -> pb.DeleteRecordsResponse:
         _expect_some(len(request.keys), "keys")
         keys = [requests.record_key(key, "keys") for key in request.keys]
-        deleted = await records.record_delete(self._database, await self._table_id(request.table), keys)
+        deleted = await delete_records(self._database, await self._table(request.table), keys)
         return pb.DeleteRecordsResponse(deleted=deleted)
 
-    async def _table_id(self, name: str) -> int:
-        return (await tables.table_get(self._database, caller_account(), requests.table_name(name))).table_id
+    async def _table(self, name: str) -> Table:
+        return await tables.table_get(self._database, caller_account(), requests.table_name(name))
 
 
 def _expect_view(view: record_pb2.RecordView.ValueType) -> None:

@@ -3,19 +3,18 @@
 A wrong request is refused before anything is written, with all that is wrong with it.
 """
 
-import base64
-import binascii
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from google.protobuf import struct_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ingot.v1 import batch_pb2, import_pb2, import_service_pb2, record_error_pb2, record_pb2
+from ingot.v1 import batch_pb2, field_pb2, import_pb2, import_service_pb2, record_error_pb2, record_pb2
 from ingot_server.domain.errors import InvalidRequest
+from ingot_server.domain.fields import Reading
 from ingot_server.domain.formats import DataFormat, FileType
 from ingot_server.domain.imports import ImportSpec, ImportState
 from ingot_server.domain.records import (
@@ -24,15 +23,17 @@ from ingot_server.domain.records import (
     KEY_FIELDS_MAX,
     ErrorCode,
     ErrorStage,
+    Severity,
 )
-from ingot_server.storage.errors import FIRST_POSITION, ErrorFilter, ErrorPosition
+from ingot_server.pipeline.kinds import KINDS
+from ingot_server.pipeline.values import is_country, is_locale, is_time_zone
+from ingot_server.storage.errors import ErrorFilter
 from ingot_server.storage.imports import ImportFilter
+from ingot_server.storage.tables import TableUse
 
 LABELS_MAX = 16
 LABEL_CHARACTERS_MAX = 63
 REQUEST_ID_CHARACTERS_MAX = 128
-PAGE_SIZE_MAX = 1_000
-TOKEN_CHARACTERS_MAX = 8_192
 SHOWN_CHARACTERS_MAX = 100
 WRITE_RECORDS_MAX = 1_000
 _ID_MAX = 2**63 - 1
@@ -49,6 +50,13 @@ class Violations(dict[str, str]):
         """Raises InvalidRequest if something is wrong."""
         if self:
             raise InvalidRequest(self)
+
+    def collect(self, check: Callable[[], object]) -> None:
+        """Adds what a check raises."""
+        try:
+            check()
+        except InvalidRequest as error:
+            self.update(error.violations)
 
 
 def import_id(text: str) -> int:
@@ -89,22 +97,54 @@ def key_fields(names: Iterable[str], path: str) -> tuple[str, ...]:
     return named
 
 
-def import_spec(message: import_pb2.ImportSpec, request_id: str) -> ImportSpec:
-    """What an import is to do. Raises InvalidRequest."""
+def kind_name(name: str, path: str) -> str:
+    """The name of a kind, or nothing. Raises InvalidRequest."""
+    if name and name not in KINDS:
+        raise InvalidRequest({path: f"expected one of the kinds {', '.join(KINDS)}, got {shown(name)}"})
+    return name
+
+
+def table_use(name: str, kind: str, fields: Sequence[str], prefix: str = "") -> TableUse:
+    """What a call expects of its table. Raises InvalidRequest."""
     violations = Violations()
-    for check in (
-        lambda: table_name(message.table, "spec.table"),
-        lambda: key_fields(message.key_fields, "spec.key_fields"),
-        lambda: _labels(message.labels, "spec.labels"),
-    ):
-        try:
-            check()
-        except InvalidRequest as error:
-            violations.update(error.violations)
+    violations.collect(lambda: table_name(name, f"{prefix}table"))
+    violations.collect(lambda: kind_name(kind, f"{prefix}kind"))
+    violations.collect(lambda: key_fields(fields, f"{prefix}key_fields"))
+    if fields and kind in KINDS and KINDS[kind].identifies_itself:
+        violations[f"{prefix}key_fields"] = f"expected none: the records of the kind {kind} need no key fields"
+    violations.raise_if_any()
+    known = KINDS.get(kind)
+    return TableUse(
+        name, kind, tuple(fields), None if known and known.identifies_itself else known.key_fields if known else ()
+    )
+
+
+def reading_options(message: field_pb2.ReadingOptions, path: str) -> Reading:
+    """How values are to be read. Raises InvalidRequest."""
+    violations = Violations()
+    country = message.country.upper()
+    if country and not is_country(country):
+        violations[f"{path}.country"] = f"expected an ISO 3166-1 code such as SE, got {shown(message.country)}"
+    if message.time_zone and not is_time_zone(message.time_zone):
+        violations[f"{path}.time_zone"] = f"expected a zone such as Europe/Stockholm, got {shown(message.time_zone)}"
+    if message.locale and not is_locale(message.locale):
+        violations[f"{path}.locale"] = f"expected a locale such as de or en-IN, got {shown(message.locale)}"
+    violations.raise_if_any()
+    return Reading(country, message.time_zone, message.locale)
+
+
+def import_spec(message: import_pb2.ImportSpec, request_id: str) -> tuple[ImportSpec, TableUse]:
+    """What an import is to do, and what it expects of its table. Raises InvalidRequest."""
+    violations = Violations()
+    violations.collect(lambda: table_use(message.table, message.kind, message.key_fields, "spec."))
+    violations.collect(lambda: reading_options(message.reading, "spec.reading"))
+    violations.collect(lambda: _labels(message.labels, "spec.labels"))
     if len(request_id) > REQUEST_ID_CHARACTERS_MAX or "\0" in request_id:
         violations["request_id"] = f"expected at most {REQUEST_ID_CHARACTERS_MAX} characters, none of them NUL"
     violations.raise_if_any()
-    return ImportSpec(message.table, tuple(message.key_fields), dict(message.labels))
+    use = table_use(message.table, message.kind, message.key_fields)
+    reading = reading_options(message.reading, "spec.reading")
+    return ImportSpec(use.name, use.key_fields, dict(message.labels), use.kind, reading), use
 
 
 def import_filter(request: import_service_pb2.ListImportsRequest) -> ImportFilter:
@@ -132,6 +172,8 @@ def error_filter(request: import_service_pb2.ListImportErrorsRequest) -> ErrorFi
         violations["stage"] = f"expected a stage, got {request.stage}"
     if request.code not in record_error_pb2.RecordErrorCode.values():
         violations["code"] = f"expected a code of a record's error, got {request.code}"
+    if request.severity not in record_error_pb2.ErrorSeverity.values():
+        violations["severity"] = f"expected a severity, got {request.severity}"
     if "\0" in request.field:
         violations["field"] = "expected the name of a field, without NUL characters"
     violations.raise_if_any()
@@ -140,6 +182,7 @@ def error_filter(request: import_service_pb2.ListImportErrorsRequest) -> ErrorFi
         stage=ErrorStage(request.stage) if request.stage else None,
         code=ErrorCode(request.code) if request.code else None,
         field=request.field,
+        severity=Severity(request.severity) if request.severity else None,
     )
 
 
@@ -169,42 +212,6 @@ def shown(value: object) -> str:
     """A value as it stands in the text of an error, which must stay short: it travels as metadata."""
     text = repr(value)
     return text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "..."
-
-
-def page_size(requested: int, default: int) -> int:
-    """How many things a page holds. Raises InvalidRequest."""
-    if not 0 <= requested <= PAGE_SIZE_MAX:
-        raise InvalidRequest({"page_size": f"expected 0 to {PAGE_SIZE_MAX}, got {requested}"})
-    return requested or default
-
-
-def page_token(position: Any) -> str:
-    """The token for the page after `position`."""
-    return base64.urlsafe_b64encode(json.dumps(position, separators=(",", ":")).encode()).decode()
-
-
-def page_position(token: str, kind: type) -> Any:
-    """The position that a token names. Raises InvalidRequest."""
-    if len(token) > TOKEN_CHARACTERS_MAX:
-        raise InvalidRequest({"page_token": "expected the next_page_token of the page before"})
-    try:
-        position = json.loads(base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error, RecursionError):
-        position = None
-    # Not isinstance: true is no number.
-    if type(position) is not kind or (isinstance(position, int) and not 0 <= position <= _ID_MAX):
-        raise InvalidRequest({"page_token": "expected the next_page_token of the page before"})
-    return position
-
-
-def error_position(token: str) -> ErrorPosition:
-    """The position in a list of errors that a token names. Raises InvalidRequest."""
-    if not token:
-        return FIRST_POSITION
-    position = page_position(token, list)
-    if len(position) != 3 or not all(isinstance(part, int) and abs(part) <= _ID_MAX for part in position):
-        raise InvalidRequest({"page_token": "expected the next_page_token of the page before"})
-    return position[0], position[1], position[2]
 
 
 def _labels(labels: Mapping[str, str], path: str) -> dict[str, str]:

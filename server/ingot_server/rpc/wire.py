@@ -12,19 +12,19 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ingot.v1 import (
     batch_pb2,
+    field_pb2,
     import_pb2,
     record_error_pb2,
     record_pb2,
     record_service_pb2,
     stage_pb2,
-    table_pb2,
 )
 from ingot_server.domain.batches import Batch
+from ingot_server.domain.fields import Reading
 from ingot_server.domain.formats import DataFormat
 from ingot_server.domain.imports import Import
 from ingot_server.domain.progress import Counts, ErrorGroup, RecordError, Stage
-from ingot_server.domain.records import ErrorStage, Reject
-from ingot_server.domain.tables import Table
+from ingot_server.domain.records import ErrorCode, ErrorStage, Reject
 from ingot_server.storage.records import StoredRecord
 
 PAGE_BYTES_MAX = 2_097_152
@@ -65,9 +65,11 @@ def import_message(found: Import) -> import_pb2.Import:
         key_fields=found.spec.key_fields,
         labels=found.spec.labels,
         request_id=found.request_id,
-        create_time=_time(found.create_time),
-        update_time=_time(found.update_time),
-        finish_time=_time(found.finish_time) if found.finish_time else None,
+        create_time=timestamp(found.create_time),
+        update_time=timestamp(found.update_time),
+        finish_time=timestamp(found.finish_time) if found.finish_time else None,
+        kind=found.rules.kind,
+        reading=reading_message(found.rules.reading),
     )
 
 
@@ -85,8 +87,8 @@ def batch_message(found: Batch) -> batch_pb2.Batch:
         counts=counts_message(found.counts),
         upload=_stage(found.upload),
         processing=_stage(found.processing),
-        create_time=_time(found.create_time),
-        update_time=_time(found.update_time),
+        create_time=timestamp(found.create_time),
+        update_time=timestamp(found.update_time),
     )
 
 
@@ -116,8 +118,13 @@ def error_message(error: RecordError) -> record_error_pb2.RecordError:
         raw=error.raw,
         raw_truncated=error.raw_truncated,
         line=error.line,
-        severity=record_error_pb2.ERROR_SEVERITY_ERROR,
+        severity=_severity(error.code),
     )
+
+
+def reading_message(reading: Reading) -> field_pb2.ReadingOptions:
+    """How values are read."""
+    return field_pb2.ReadingOptions(country=reading.country, time_zone=reading.time_zone, locale=reading.locale)
 
 
 def reject_messages(stage: ErrorStage, reject: Reject) -> list[record_error_pb2.RecordError]:
@@ -145,8 +152,8 @@ def record_message(found: StoredRecord, view: record_pb2.RecordView.ValueType) -
     """A stored record in the form that was asked for; as JSON where it cannot be had as a structure."""
     message = record_pb2.StoredRecord(
         key=found.key,
-        create_time=_time(found.create_time),
-        update_time=_time(found.update_time),
+        create_time=timestamp(found.create_time),
+        update_time=timestamp(found.update_time),
         import_id=str(found.writer) if found.writer > 0 else "",
     )
     if view != record_pb2.RECORD_VIEW_STRUCT or not _set_struct(message, found.data):
@@ -179,11 +186,6 @@ def _double(number: str) -> float:
     return value
 
 
-def table_message(table: Table) -> table_pb2.Table:
-    """A table."""
-    return table_pb2.Table(table=table.name, key_fields=table.key_fields, create_time=_time(table.create_time))
-
-
 def _stage(stage: Stage) -> stage_pb2.StageProgress:
     return stage_pb2.StageProgress(
         state=stage_pb2.StageState.Value(f"STAGE_STATE_{stage.state}"),
@@ -201,7 +203,12 @@ def _group(group: ErrorGroup) -> stage_pb2.ErrorGroup:
         field=group.field,
         count=group.count,
         example=error_message(group.example),
+        severity=_severity(group.code),
     )
+
+
+def _severity(code: ErrorCode) -> record_error_pb2.ErrorSeverity.ValueType:
+    return record_error_pb2.ErrorSeverity.ValueType(code.severity)
 
 
 def _error_stage(stage: ErrorStage) -> record_error_pb2.ErrorStage.ValueType:
@@ -217,7 +224,8 @@ def _format(format: DataFormat) -> batch_pb2.DataFormat:
     return message
 
 
-def _time(moment: datetime) -> Timestamp:
+def timestamp(moment: datetime) -> Timestamp:
+    """A time."""
     message = Timestamp()
     message.FromDatetime(moment)
     return message

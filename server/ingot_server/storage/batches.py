@@ -40,8 +40,9 @@ class OpenBatch:
     """How many records, good and bad, lie before the committed offset."""
     finished: bool
     closed: bool
-    key_fields: tuple[str, ...]
-    """The key fields that were known when the import was made; if there were none, records must carry their own."""
+    key_fields: tuple[str, ...] | None
+    """The key fields that were known when the import was made; if there were none, records must carry their own. None
+    if the records need none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,10 @@ class Lease:
     """Chunks are processed in order: the next one has this index."""
     generation: int
     """Raised by each claim; a write that names an old one has no effect."""
+    account_id: int
     table_id: int
+    rules: str
+    """The rules for the records, as JSON text."""
     key_fields: tuple[str, ...]
     own_keys: bool
     """Whether a record's `keys` field is an instruction: the import itself named no key fields."""
@@ -78,7 +82,7 @@ async def batch_find(database: Database, account_id: int, import_id: int, batch_
         received=row["received"],
         finished=row["finished"],
         closed=row["closed"],
-        key_fields=tuple(row["known_key_fields"]),
+        key_fields=None if row["known_key_fields"] is None else tuple(row["known_key_fields"]),
     )
 
 
@@ -179,8 +183,10 @@ async def batch_claim(database: Database, lease: timedelta) -> Lease | None:
         import_id=row["import_id"],
         chunks_done=row["chunks_done"],
         generation=row["lease_generation"],
+        account_id=row["account_id"],
         table_id=row["table_id"],
-        key_fields=tuple(row["key_fields"] or row["table_key_fields"]),
+        rules=row["rules"],
+        key_fields=tuple(row["key_fields"] or row["table_key_fields"] or ()),
         own_keys=not row["key_fields"],
     )
 
@@ -200,7 +206,9 @@ async def batch_release(database: Database, lease: Lease) -> None:
     await database.execute(sql.batch_release, lease.batch_seq, lease.generation)
 
 
-async def batch_settle_chunk(connection: "Connection", lease: Lease, outcome: Counts, errors_stored: int) -> bool:
+async def batch_settle_chunk(
+    connection: "Connection", lease: Lease, outcome: Counts, errors_stored: int, warnings_stored: int
+) -> bool:
     """Counts a chunk as done; False if the lease was lost or the batch closed."""
     tag = await connection.execute(
         sql.batch_settle_chunk,
@@ -212,6 +220,7 @@ async def batch_settle_chunk(connection: "Connection", lease: Lease, outcome: Co
         outcome.superseded,
         outcome.rejected,
         errors_stored,
+        warnings_stored,
     )
     return rows_touched(tag) == 1
 

@@ -104,8 +104,10 @@ RETURNING
     batch.import_id,
     batch.lease_generation,
     batch.chunks_done,
+    import.account_id,
     import.table_id,
     import.key_fields,
+    import.rules,
     record_table.key_fields AS table_key_fields
 
 -- name: batch_extend_lease
@@ -130,7 +132,7 @@ WHERE batch_seq = $1
 
 -- name: batch_settle_chunk
 -- Counts a chunk as done, if the lease is still ours. $1 batch, $2 lease generation, $3 created, $4 updated,
--- $5 unchanged, $6 superseded, $7 rejected, $8 errors stored.
+-- $5 unchanged, $6 superseded, $7 rejected, $8 errors stored, $9 warnings stored.
 UPDATE batch
 SET created = created + $3,
     updated = updated + $4,
@@ -138,6 +140,7 @@ SET created = created + $3,
     superseded = superseded + $6,
     processing_rejected = processing_rejected + $7,
     errors_stored = errors_stored + $8,
+    warnings_stored = warnings_stored + $9,
     chunks_done = chunks_done + 1,
     update_time = clock_timestamp()
 WHERE batch_seq = $1

@@ -4,6 +4,7 @@ Groups are few, whatever a sender calls his fields: those of a batch, a stage an
 and one more, without a field, that also counts the errors of all further fields.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import asyncpg
 import msgspec
 
 from ingot_server.domain.progress import ErrorGroup, RecordError
-from ingot_server.domain.records import RAW_BYTES_MAX, ErrorCode, ErrorStage, Fault, Reject
+from ingot_server.domain.records import RAW_BYTES_MAX, ErrorCode, ErrorStage, Fault, Reject, Severity
 from ingot_server.storage.database import Database
 from ingot_server.storage.sql import Queries
 
@@ -25,6 +26,8 @@ GROUPS_LISTED_MAX = 100
 """How many groups of a stage are listed."""
 
 sql = Queries("errors.sql")
+
+_INDEX = re.compile(r"\[[0-9]+\]")
 
 _COLUMNS = [
     "import_id",
@@ -50,6 +53,7 @@ class ErrorFilter:
     stage: ErrorStage | None = None
     code: ErrorCode | None = None
     field: str = ""
+    severity: Severity | None = None
 
 
 ErrorPosition = tuple[int, int, int]
@@ -58,11 +62,22 @@ ErrorPosition = tuple[int, int, int]
 FIRST_POSITION: ErrorPosition = (0, -1, -1)
 
 
-async def error_count_storable(connection: "Connection", import_id: int, rejects: Sequence[Reject], limit: int) -> int:
-    """How many of the errors of `rejects` the full list of an import still has room for."""
+async def error_count_storable(
+    connection: "Connection",
+    import_id: int,
+    rejects: Sequence[Reject],
+    limit: int,
+    severity: Severity = Severity.ERROR,
+) -> int:
+    """How many of the errors of `rejects` the full list of an import still has room for.
+
+    Records that were imported with warnings have a limit of their own: `severity` says which they are.
+    """
     if not rejects:
         return 0
-    stored: int = await connection.fetchval(sql.error_count_stored, import_id)
+    row = await connection.fetchrow(sql.error_count_stored, import_id)
+    assert row is not None  # noqa: S101 an aggregate always has one row
+    stored: int = row["warnings_stored" if severity is Severity.WARNING else "errors_stored"]
     return max(0, min(limit - stored, sum(len(reject.faults) for reject in rejects)))
 
 
@@ -101,9 +116,9 @@ async def error_add(
     fields: dict[ErrorCode, int] = {}
     for reject in rejects:
         for fault in reject.faults:
-            group = (fault.code, fault.field)
+            group = (fault.code, _INDEX.sub("[]", fault.field) if "[" in fault.field else fault.field)
             if group not in counts:
-                fields[fault.code] = fields.get(fault.code, 0) + bool(fault.field)
+                fields[fault.code] = fields.get(fault.code, 0) + bool(group[1])
                 # At most GROUP_FIELDS_MAX fields come before the first that gets no group, whose example may be needed.
                 shown = not fault.field or fields[fault.code] <= GROUP_FIELDS_MAX + 1
                 examples.append(_example(reject, fault) if shown else None)
@@ -150,6 +165,7 @@ async def error_list(
         wanted.stage or 0,
         wanted.code or 0,
         wanted.field,
+        wanted.severity or 0,
         *after,
         limit,
     )

@@ -43,8 +43,10 @@ ON CONFLICT (import_id, batch_seq, stage, code, field) DO UPDATE
 SET error_count = error_group.error_count + excluded.error_count
 
 -- name: error_count_stored
--- How many errors of an import are in the full list. $1 import.
-SELECT coalesce(sum(errors_stored), 0)::bigint
+-- How many errors and warnings of an import are in the full list. $1 import.
+SELECT
+    coalesce(sum(errors_stored), 0)::bigint AS errors_stored,
+    coalesce(sum(warnings_stored), 0)::bigint AS warnings_stored
 FROM batch
 WHERE import_id = $1
 
@@ -76,7 +78,8 @@ ORDER BY ranked.stage, rank
 
 -- name: error_list
 -- A page of an import's errors. $1 account, $2 import, $3 batch id or '', $4 stage or 0, $5 code or 0, $6 field or '',
--- $7, $8 and $9 batch, index and ordinal of the last error of the page before, $10 how many.
+-- $7 severity or 0, $8, $9 and $10 batch, index and ordinal of the last error of the page before, $11 how many. A
+-- warning is a matter of its code, 1114.
 --
 -- Subqueries, not joins: with a join the generic plan reads the errors of the import from the first for each page.
 SELECT
@@ -89,6 +92,7 @@ WHERE import_id = (SELECT import_id FROM import WHERE account_id = $1 AND import
   AND ($4 = 0 OR stage = $4)
   AND ($5 = 0 OR code = $5)
   AND ($6 = '' OR field = $6)
-  AND (batch_seq, record_index, ordinal) > ($7, $8, $9)
+  AND ($7 = 0 OR (code = 1114) = ($7 = 2))
+  AND (batch_seq, record_index, ordinal) > ($8, $9, $10)
 ORDER BY import_id, batch_seq, record_index, ordinal
-LIMIT $10
+LIMIT $11

@@ -14,6 +14,7 @@ from ingot_server.domain.errors import (
     RequestIdReused,
     UploadConflict,
 )
+from ingot_server.domain.fields import Reading
 from ingot_server.domain.imports import Import, ImportSpec, ImportState
 from ingot_server.domain.progress import Counts, Stage, percent, stage_state
 from ingot_server.domain.records import ErrorStage
@@ -35,13 +36,15 @@ class ImportFilter:
     labels: Mapping[str, str] | None = None
 
 
-async def import_create(database: Database, account_id: int, spec: ImportSpec, request_id: str) -> int:
+async def import_create(
+    database: Database, account_id: int, spec: ImportSpec, use: tables.TableUse, request_id: str
+) -> int:
     """Makes an import, and its table if needed; its id. The same request id gives the original's id.
 
-    Raises KeyFieldsDiffer, and RequestIdReused if the original had another spec.
+    Raises KindDiffers, KeyFieldsDiffer, and RequestIdReused if the original had another spec.
     """
     async with database.transaction() as connection:
-        table = await tables.table_ensure(connection, account_id, spec.table, spec.key_fields)
+        table = await tables.table_ensure(connection, account_id, use)
         labels = msgspec.json.encode(dict(spec.labels)).decode()
         created = await connection.fetchval(
             sql.import_create,
@@ -49,6 +52,9 @@ async def import_create(database: Database, account_id: int, spec: ImportSpec, r
             table.table_id,
             spec.key_fields,
             table.key_fields,
+            spec.kind,
+            msgspec.json.encode(spec.reading).decode(),
+            tables.rules_text(table.rules_for(spec.reading)),
             labels,
             request_id or None,
         )
@@ -207,7 +213,14 @@ def _import(row: asyncpg.Record) -> Import:
     uploaded, processed = row["upload_accepted"], total.imported + row["processing_rejected"]
     return Import(
         import_id=row["import_id"],
-        spec=ImportSpec(row["table_name"], tuple(row["key_fields"]), msgspec.json.decode(row["labels"])),
+        spec=ImportSpec(
+            table=row["table_name"],
+            key_fields=tuple(row["key_fields"]),
+            labels=msgspec.json.decode(row["labels"]),
+            kind=row["kind"],
+            reading=msgspec.json.decode(row["reading"], type=Reading),
+        ),
+        rules=tables.rules_of(row["rules"]),
         request_id=row["request_id"] or "",
         state=state,
         state_message=row["state_message"],

@@ -1,8 +1,8 @@
 -- name: import_create
 -- Makes an import, unless the account has used the request id. $1 account, $2 table id, $3 key fields, $4 key fields
--- of the table, $5 labels, $6 request id or NULL.
-INSERT INTO import (account_id, table_id, key_fields, known_key_fields, labels, request_id)
-VALUES ($1, $2, $3, $4, $5, $6)
+-- of the table, $5 kind, $6 reading, $7 rules, $8 labels, $9 request id or NULL.
+INSERT INTO import (account_id, table_id, key_fields, known_key_fields, kind, reading, rules, labels, request_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (account_id, request_id) DO NOTHING
 RETURNING import_id
 

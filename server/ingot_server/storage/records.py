@@ -1,14 +1,16 @@
 """Records: the rows of the account's tables."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import asyncpg
 
+from ingot_server.domain.filters import Condition, Order
 from ingot_server.domain.progress import Counts
-from ingot_server.storage.database import Database
+from ingot_server.storage.database import Database, rows_touched
+from ingot_server.storage.record_pages import After, page_query
 from ingot_server.storage.sql import Queries
 
 if TYPE_CHECKING:
@@ -74,6 +76,20 @@ def _split_repeated(records: Sequence[KeyedRecord]) -> tuple[Sequence[KeyedRecor
     return first, repeated
 
 
+async def record_keys_taken(connection: "Connection", table_id: int, keys: Collection[str]) -> set[str]:
+    """Those of `keys` that have a record, and the keys of all records that are one of these with `~` and more."""
+    return (
+        {row["key"] for row in await connection.fetch(sql.record_keys_taken, table_id, list(keys))} if keys else set()
+    )
+
+
+async def record_keys_existing(connection: "Connection", table_ids: Sequence[int], keys: Collection[str]) -> set[str]:
+    """Those of `keys` that have a record in one of the tables."""
+    if not table_ids or not keys:
+        return set()
+    return {row["key"] for row in await connection.fetch(sql.record_keys_existing, table_ids, list(keys))}
+
+
 async def record_next_write_call(connection: "Connection") -> int:
     """A number that no other WriteRecords call has."""
     return int(await connection.fetchval(sql.record_next_write_call))
@@ -85,20 +101,29 @@ async def record_get(database: Database, table_id: int, key: str) -> StoredRecor
     return _record(row) if row else None
 
 
-async def record_list(
-    database: Database, table_id: int, after: str | None, limit: int, bytes_max: int
-) -> tuple[list[StoredRecord], bool]:
-    """The records whose keys follow `after`, by key, and whether there are more.
+async def record_page(
+    database: Database,
+    table_id: int,
+    condition: Condition | None,
+    order: Order,
+    after: After | None,
+    limit: int,
+    bytes_max: int,
+) -> tuple[list[tuple[After, StoredRecord]], bool]:
+    """The records that meet a condition and follow `after` in the order, and whether there are more.
 
-    At most `limit`, and no more than fit into `bytes_max` bytes of JSON text; but one in any case.
+    At most `limit`, and no more than fit into `bytes_max` bytes of JSON text; but one in any case. Each comes with what
+    the next page needs to go on after it. Raises ValueError if `after` is none of this order.
     """
-    rows = await database.fetch(sql.record_list, table_id, after, limit, bytes_max)
-    return [StoredRecord(*tuple(row)[:-1]) for row in rows], bool(rows and rows[-1]["followed"])
+    query, arguments = page_query(table_id, condition, order, after, limit, bytes_max)
+    rows = await database.fetch(query, *arguments)
+    found = [(After(row["key"], row["order_value"]), StoredRecord(*tuple(row)[:-2])) for row in rows]
+    return found, bool(rows and rows[-1]["followed"])
 
 
-async def record_delete(database: Database, table_id: int, keys: Sequence[str]) -> int:
-    """Deletes the records with these keys; how many there were."""
-    return await database.execute(sql.record_delete, table_id, keys)
+async def record_delete(connection: "Connection", table_id: int, keys: Sequence[str]) -> int:
+    """Deletes the records with these keys; how many there were. Within the caller's transaction."""
+    return rows_touched(await connection.execute(sql.record_delete, table_id, keys))
 
 
 def _record(row: asyncpg.Record) -> StoredRecord:

@@ -85,44 +85,26 @@ FROM record
 WHERE table_id = $1
   AND key = $2
 
--- name: record_list
--- A page of records by key: the first in any case, and the next as long as all their texts together fit. `followed`
--- says whether there is a record after this one. $1 table id, $2 the last key of the page before, or NULL, $3 how many,
--- $4 bytes of text.
---
--- The stored size needs no look at the data itself and is hardly ever more than that of the text: only as many records
--- as seem to fit are fetched, decompressed and made text to be measured. OFFSET 0: made text once, not twice.
-WITH candidate AS (
-    SELECT
-        key, data, create_time, update_time, writer,
-        row_number() OVER by_key AS number,
-        lead(key) OVER by_key IS NOT NULL AS followed,
-        sum(pg_column_size(data)) OVER (by_key ROWS UNBOUNDED PRECEDING) AS stored_bytes
-    FROM (
-        SELECT *
-        FROM record
-        WHERE table_id = $1
-          AND ($2::text IS NULL OR key > $2)
-        ORDER BY key
-        LIMIT $3::bigint + 1
-    ) AS next
-    WINDOW by_key AS (ORDER BY key)
-),
-measured AS (
-    SELECT *, sum(octet_length(text)) OVER (ORDER BY key ROWS UNBOUNDED PRECEDING) AS text_bytes
-    FROM (
-        SELECT *, data::text AS text
-        FROM candidate
-        WHERE number = 1
-           OR number <= $3 AND stored_bytes <= $4::bigint
-        OFFSET 0
-    ) AS fetched
-)
-SELECT key, text AS data, create_time, update_time, writer, followed
-FROM measured
-WHERE number = 1
-   OR text_bytes <= $4
-ORDER BY key
+-- name: record_keys_taken
+-- Which of some keys are taken, with all that begin with one of them and a tilde. $1 table id, $2 keys.
+SELECT key
+FROM record
+WHERE table_id = $1
+  AND key = ANY($2::text[])
+UNION ALL
+SELECT record.key
+FROM unnest($2::text[]) AS wanted (key)
+JOIN record AS first ON first.table_id = $1 AND first.key = wanted.key COLLATE "C"
+JOIN record ON record.table_id = $1
+    AND record.key > (wanted.key || '~') COLLATE "C"
+    AND record.key < (wanted.key || '~:') COLLATE "C"
+
+-- name: record_keys_existing
+-- Which of some keys have a record in one of some tables. $1 table ids, $2 keys.
+SELECT DISTINCT key
+FROM record
+WHERE table_id = ANY($1::bigint[])
+  AND key = ANY($2::text[])
 
 -- name: record_delete
 -- Deletes records by key. $1 table id, $2 keys.

@@ -25,11 +25,18 @@ CREATE TABLE record_table (
     table_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account_id bigint NOT NULL REFERENCES account,
     name text COLLATE "C" NOT NULL CHECK (name ~ '^[A-Za-z0-9_]{1,63}$'),
-    -- Empty until an import, or the first record, has named them; never changed after.
-    key_fields text[] NOT NULL DEFAULT '{}',
+    -- Empty until an import, or the first record, has named them; NULL where the kind needs none.
+    key_fields text[] DEFAULT '{}',
+    -- What its records must be: the kind, the declared fields and so on.
+    rules jsonb NOT NULL,
     create_time timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (account_id, name)
+    update_time timestamptz NOT NULL DEFAULT now(),
+    -- Set when the table is deleted: its name is free, its records are cleared away in the background.
+    delete_time timestamptz
 );
+
+CREATE UNIQUE INDEX record_table_by_name ON record_table (account_id, name) WHERE delete_time IS NULL;
+CREATE INDEX record_table_deleted ON record_table (delete_time) WHERE delete_time IS NOT NULL;
 
 CREATE TABLE record (
     table_id bigint NOT NULL,
@@ -44,6 +51,35 @@ CREATE TABLE record (
     PRIMARY KEY (table_id, key)
 );
 
+-- Which record each identifier of a kind that has some, as in `email:ada@example.org`, belongs to.
+CREATE TABLE record_identifier (
+    table_id bigint NOT NULL,
+    identifier text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    PRIMARY KEY (table_id, identifier)
+);
+
+CREATE INDEX record_identifier_by_key ON record_identifier (table_id, key);
+
+-- The indexes that declared fields have, or shall have, on `record`: see storage/field_indexes.py.
+CREATE TABLE field_index (
+    table_id bigint NOT NULL REFERENCES record_table,
+    name text COLLATE "C" NOT NULL,
+    type text NOT NULL,
+    wanted boolean NOT NULL DEFAULT true,
+    ready boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (table_id, name, type)
+);
+
+-- What may not occur in the records of an account, in its normal form.
+CREATE TABLE blocked_value (
+    account_id bigint NOT NULL REFERENCES account,
+    type text COLLATE "C" NOT NULL CHECK (type IN ('DOMAIN', 'EMAIL', 'PHONE')),
+    value text COLLATE "C" NOT NULL CHECK (value <> ''),
+    create_time timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (account_id, type, value)
+);
+
 CREATE SEQUENCE write_call;
 
 CREATE TABLE import (
@@ -52,8 +88,13 @@ CREATE TABLE import (
     table_id bigint NOT NULL REFERENCES record_table,
     key_fields text[] NOT NULL,
     -- The key fields that were known when the import was made, its own or the table's. If there were none, each of its
-    -- records must name its own, whatever the table learns meanwhile: the outcome must not depend on time.
-    known_key_fields text[] NOT NULL,
+    -- records must name its own, whatever the table learns meanwhile: the outcome must not depend on time. NULL where the
+    -- kind needs none.
+    known_key_fields text[],
+    -- What the import itself said, and what was made of it with the table's settings of that moment.
+    kind text NOT NULL,
+    reading jsonb NOT NULL,
+    rules jsonb NOT NULL,
     labels jsonb NOT NULL,
     request_id text COLLATE "C" CHECK (request_id <> ''),
     state text NOT NULL DEFAULT 'RECEIVING' CHECK (state IN (
@@ -96,8 +137,9 @@ CREATE TABLE batch (
     processing_rejected bigint NOT NULL DEFAULT 0,
     chunks_done integer NOT NULL DEFAULT 0,
 
-    -- How many errors are in the full list, which has a limit; the counts and the groups have none.
+    -- How many errors, and warnings, are in the full list, which has limits; the counts and the groups have none.
     errors_stored bigint NOT NULL DEFAULT 0,
+    warnings_stored bigint NOT NULL DEFAULT 0,
     -- Set when the import is cancelled: whoever still writes finds no row to update, and gives up.
     closed boolean NOT NULL DEFAULT false,
     -- The batch that was given back longest ago is claimed first; a new one waits for its turn like any other.

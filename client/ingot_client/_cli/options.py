@@ -1,0 +1,51 @@
+"""Arguments and options that several commands share, and how their texts are read."""
+
+from typing import Annotated
+
+import typer
+
+from ingot_client._cli.printing import plain
+
+TableName = Annotated[str, typer.Argument(metavar="TABLE", help="The table's name.")]
+
+Key = Annotated[
+    list[str] | None, typer.Option(metavar="FIELD,…", help="The fields whose values make up a record's key.")
+]
+Kind = Annotated[
+    str | None, typer.Option(metavar="KIND", help="What the records are, as in CONTACTS: see `ingot kinds`.")
+]
+Country = Annotated[
+    str | None, typer.Option(metavar="CC", help="The country of phone numbers that name none, as in SE.")
+]
+TimeZone = Annotated[
+    str | None, typer.Option(metavar="ZONE", help="The time zone of times that name none, as in Europe/Stockholm.")
+]
+Locale = Annotated[
+    str | None, typer.Option(metavar="LOCALE", help="How numbers that come as text are written, as in de or en-IN.")
+]
+
+Filter = Annotated[
+    str,
+    typer.Option("--filter", metavar="FILTER", help="Only these, as in 'country = SE AND points >= 10 AND tags:vip'."),
+]
+OrderBy = Annotated[
+    str, typer.Option(metavar="FIELD", help="Order by this field, as in points or 'points desc'; by key if not given.")
+]
+
+
+def names(parts: list[str] | None) -> list[str]:
+    """The names in an option that takes several of them, with commas between, and may be repeated."""
+    return [name.strip() for part in parts or () for name in part.split(",") if name.strip()]
+
+
+def kind_name(text: str | None) -> str | None:
+    """The kind's name, which is in capitals."""
+    return text.upper() if text is not None else None
+
+
+def one_of(words: tuple[str, ...], text: str, option: str) -> str:
+    """The word that the text is, in any case and with `-` or `_` in it; else the command was called wrongly."""
+    word = text.upper().replace("-", "_")
+    if word not in words:
+        raise typer.BadParameter(f"{plain(text)!r} is not one of {', '.join(words)}", param_hint=option)
+    return word

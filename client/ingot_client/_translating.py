@@ -1,0 +1,75 @@
+"""Between the values of messages and those of Python: words for enums, moments, JSON values, names."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.struct_pb2 import Value
+from google.protobuf.timestamp_pb2 import Timestamp
+
+
+class Enum(Protocol):
+    """An enum of protobuf."""
+
+    def Name(self, number: Any) -> str: ...  # noqa: N802 - protobuf's name
+
+    def items(self) -> list[tuple[str, Any]]: ...
+
+
+def word(enum: Enum, number: int, prefix: str) -> str:
+    """The enum's word for the number, without the prefix that all of them have."""
+    try:
+        return enum.Name(number).removeprefix(prefix)
+    except ValueError:
+        # A newer server may know more words.
+        return str(number)
+
+
+def number(enum: Enum, word: str, prefix: str) -> Any:
+    """The number of the word; 0 for an empty one. ValueError, which lists the words, if there is no such word."""
+    numbers = {name.removeprefix(prefix): number for name, number in enum.items()}
+    if (found := numbers.get(word or "UNSPECIFIED")) is None:
+        raise ValueError(f"{word!r} is not one of {', '.join(name for name, number in numbers.items() if number)}")
+    return found
+
+
+def moment(message: Any, name: str) -> datetime | None:
+    """The time in this field of the message; None if it is not set."""
+    if not message.HasField(name):
+        return None
+    stamp: Timestamp = getattr(message, name)
+    return stamp.ToDatetime(UTC)
+
+
+def stamp(time: datetime | None) -> Timestamp | None:
+    """The time as messages carry it."""
+    if time is None:
+        return None
+    stamp = Timestamp()
+    # astimezone takes a time without a zone for local time, as Python does everywhere; protobuf would not.
+    stamp.FromDatetime(time.astimezone(UTC))
+    return stamp
+
+
+def value(message: Value) -> Any:
+    """The JSON value. Whole numbers are ints, which protobuf does not know in JSON."""
+    return _with_ints(MessageToDict(message))
+
+
+def value_message(value: Any) -> Value:
+    """The message that carries a JSON value."""
+    return ParseDict(value, Value())
+
+
+def names(names: Iterable[str]) -> list[str]:
+    """The names as a list. One name alone is taken for what it is, not for a list of letters."""
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _with_ints(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_ints(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_ints(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,66 @@
+"""Prints docs/kinds.md, the manual of the kinds, from the kinds themselves: `make docs`."""
+
+from collections.abc import Iterator
+
+from ingot_server.domain.fields import Field
+from ingot_server.pipeline.kinds import KINDS
+from ingot_server.pipeline.kinds.kind import Kind
+
+_HEAD = """# Kinds
+
+<!-- Made by `make docs` from server/ingot_server/pipeline/kinds/. -->
+
+A kind says which fields records have, what identifies them, what they refer to, and what is derived from them.
+A table has one kind, GENERIC unless it is named; `ListKinds` and `ingot kinds` tell what this page tells.
+
+* A field is known by its name and its other names, by all of these in camelCase, and by any of these with a `_` in front: `first_name`, `firstName`, `_first_name` and `_firstName` are one field.
+  It is stored under its name.
+* A value is read as the field's type and stored in that type's normal form; [field.proto](../protos/ingot/v1/field.proto) explains each type.
+  What cannot be read rejects the record with `INVALID_VALUE`; nothing is guessed.
+* Null, and the empty string where the type is not TEXT, are no value.
+  A record without a value for a required field is rejected with `TOO_LITTLE_INFORMATION`.
+* A single value for a list becomes a list of one.
+* Other fields are kept as they come, unless the table rejects unknown fields; a table can declare fields of its own.
+* `derived` holds what Ingot derived from the record; what is sent under this name is ignored.
+"""
+
+
+def main() -> None:
+    """Prints the page."""
+    print(_HEAD)
+    print("\n".join(line for kind in KINDS.values() for line in _kind(kind)).rstrip())
+
+
+def _kind(kind: Kind) -> Iterator[str]:
+    yield f"## {kind.name}\n"
+    yield kind.description.replace(". ", ".\n") + "\n"
+    if kind.key_fields:
+        yield f"Key fields: {_names(kind.key_fields)}.\n"
+    if kind.identifiers:
+        yield f"Identifiers, the strongest first: {_names(kind.identifiers)}.\n"
+    if kind.needs_one_of:
+        yield f"Needed: at least one of {_names(kind.needs_one_of)}.\n"
+    if kind.refers_to:
+        yield f"Refers to: {', '.join(kind.refers_to)}.\n"
+    if kind.fields:
+        yield "| field | type | other names | what |"
+        yield "|---|---|---|---|"
+        yield from _fields(kind.fields, "")
+        yield ""
+
+
+def _fields(fields: tuple[Field, ...], prefix: str) -> Iterator[str]:
+    for field in fields:
+        path = f"{prefix}{field.name}{'[]' if field.many else ''}"
+        type_ = f"{field.type}{', required' if field.required else ''}"
+        what = field.description + (f" One of {_names(field.allowed)}." if field.allowed else "")
+        yield f"| `{path}` | {type_} | {_names(field.aliases)} | {what} |"
+        yield from _fields(field.fields, f"{path}.")
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    main()

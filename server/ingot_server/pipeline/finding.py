@@ -1,0 +1,53 @@
+"""Finds and deletes single records, by their key or, where the kind has identifiers, by any of these."""
+
+from collections.abc import Sequence
+
+from ingot_server.domain.tables import Table
+from ingot_server.pipeline.identities import identifier
+from ingot_server.pipeline.kinds import KINDS
+from ingot_server.pipeline.values import Doubtful, Unreadable, reader
+from ingot_server.storage import identifiers, records, tables
+from ingot_server.storage.database import Database
+from ingot_server.storage.records import StoredRecord
+
+
+async def find_record(database: Database, table: Table, key: str) -> StoredRecord | None:
+    """The record with a key, or else with an identifier such as `email:ada@example.org`; None if there is none."""
+    found = await records.record_get(database, table.table_id, key)
+    if found is None and (text := _identifier(table, key)):
+        owner = await identifiers.identifier_find_key(database, table.table_id, text)
+        found = await records.record_get(database, table.table_id, owner) if owner else None
+    return found
+
+
+async def delete_records(database: Database, table: Table, keys: Sequence[str]) -> int:
+    """Deletes the records with these keys or identifiers, and their identifiers; how many there were."""
+
+    async def attempt() -> int:
+        async with database.transaction() as connection:
+            if not KINDS[table.rules.kind].identifiers:
+                return await records.record_delete(connection, table.table_id, keys)
+            await tables.table_lock_identifiers(connection, table.table_id)
+            # A key is the identifier that the record had at first: another record may have that by now.
+            doomed = await records.record_keys_existing(connection, [table.table_id], keys)
+            texts = [text for key in keys if key not in doomed and (text := _identifier(table, key))]
+            owners = await identifiers.identifier_find(connection, [table.table_id], texts)
+            keys_deleted = sorted(doomed | {*owners.values()})
+            await identifiers.identifier_remove_of_keys(connection, table.table_id, keys_deleted)
+            return await records.record_delete(connection, table.table_id, keys_deleted)
+
+    return await database.retrying(attempt)
+
+
+def _identifier(table: Table, key: str) -> str:
+    """The identifier that `key` spells, in its normal form; empty if it spells none."""
+    kind = KINDS[table.rules.kind]
+    name, _, value = key.partition(":")
+    if name not in kind.identifiers or not value.strip():
+        return ""
+    field = next(field for field in kind.fields if field.name == name)
+    try:
+        read = reader(field.type, table.rules.reading)(value)
+    except Unreadable:
+        return ""
+    return identifier(name, str(read.value if isinstance(read, Doubtful) else read))

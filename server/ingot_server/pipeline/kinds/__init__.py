@@ -1,0 +1,21 @@
+"""The kinds of records: what each has for fields, what identifies it, what it refers to, what is derived from it.
+
+A kind is one module here, with its `Kind` as `KIND`; being here is all it takes to be known. `kind.py` is the language
+they are written in; `contact_reference.py` is shared by those that refer to contacts. Everything here is pure.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+from types import MappingProxyType
+
+from ingot_server.pipeline.kinds.kind import Kind
+
+
+def _found() -> dict[str, Kind]:
+    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+    kinds = [module.KIND for module in modules if hasattr(module, "KIND")]
+    return {kind.name: kind for kind in sorted(kinds, key=lambda kind: kind.name)}
+
+
+KINDS = MappingProxyType(_found())
+"""All kinds, by name."""

@@ -1,0 +1,38 @@
+"""What contacts have agreed to."""
+
+from ingot_server.domain.fields import Field, FieldType
+from ingot_server.pipeline.kinds.contact_reference import CONTACT_FIELDS, CONTACT_NAMES, contact_of
+from ingot_server.pipeline.kinds.kind import DERIVED, Kind
+
+KIND = Kind(
+    name="CONSENTS",
+    description=(
+        "What contacts have agreed to, or not. A consent is identified by its contact, `channel` and `purpose`: a "
+        "later one takes the place of an earlier one, however the contact was named. Derived is `contact`, the "
+        "contact's key."
+    ),
+    identity=lambda consent: (consent[DERIVED]["contact"], consent["channel"], consent.get("purpose") or ""),
+    refers_to=("CONTACTS",),
+    references=contact_of,
+    needs_one_of=CONTACT_NAMES,
+    fields=(
+        *CONTACT_FIELDS,
+        Field(
+            "channel",
+            FieldType.TEXT,
+            "How the contact may be addressed.",
+            required=True,
+            allowed=("email", "sms", "phone", "push", "post"),
+        ),
+        Field("purpose", FieldType.TEXT, "What it is for, as in `newsletter`; none if it is for anything."),
+        Field(
+            "granted",
+            FieldType.BOOLEAN,
+            "Whether the contact has agreed.",
+            required=True,
+            aliases=("consent", "consented"),
+        ),
+        Field("time", FieldType.TIMESTAMP, "When the contact said so.", aliases=("timestamp", "consented_at")),
+        Field("source", FieldType.TEXT, "Where the contact said so."),
+    ),
+)

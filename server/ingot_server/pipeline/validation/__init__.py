@@ -1,0 +1,11 @@
+"""Reads the values of records by the rules of their table: what its kind says, and what the table declares beside it.
+
+The rules are compiled once. Each record is then decoded, every field is read as its type and put under its own name,
+and all that is wrong is collected. Nothing here needs the database: what does, is in `mapping`.
+"""
+
+from ingot_server.pipeline.validation.rows import Row
+from ingot_server.pipeline.validation.rules import merged_fields, names_of
+from ingot_server.pipeline.validation.validator import Validator, encode, validator
+
+__all__ = ["Row", "Validator", "encode", "merged_fields", "names_of", "validator"]

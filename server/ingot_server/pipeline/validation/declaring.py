@@ -1,0 +1,135 @@
+"""Checks what a table declares about its fields, before it is stored."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+
+from ingot_server.domain.fields import (
+    ALIASES_MAX,
+    ALLOWED_MAX,
+    FIELD_DEPTH_MAX,
+    FIELD_NAME_BYTES_MAX,
+    FIELDS_MAX,
+    INDEXED_MAX,
+    PATTERN_CHARACTERS_MAX,
+    Field,
+    FieldType,
+    Reading,
+)
+from ingot_server.domain.tables import GENERIC, Rules
+from ingot_server.pipeline.kinds import KINDS
+from ingot_server.pipeline.kinds.kind import DERIVED
+from ingot_server.pipeline.validation.objects import ObjectReader, matcher, shown
+from ingot_server.pipeline.validation.rows import Row
+from ingot_server.pipeline.validation.rules import merged_fields, names_of
+
+_NAME = f"expected 1 to {FIELD_NAME_BYTES_MAX} bytes without NUL characters"
+_NOT_INDEXABLE = (FieldType.ANY, FieldType.OBJECT)
+
+
+def field_violations(fields: Sequence[Field], reading: Reading, path: str) -> Mapping[str, str]:
+    """What is wrong with fields, each by itself: the path of each fault, and what was expected."""
+    if _count(fields) > FIELDS_MAX:
+        return {path: f"expected at most {FIELDS_MAX} fields, nested ones included, got {_count(fields)}"}
+    return dict(
+        chain.from_iterable(_violations(field, reading, f"{path}[{number}]", 1) for number, field in enumerate(fields))
+    )
+
+
+def table_violations(rules: Rules, key_fields: Sequence[str], path: str) -> Mapping[str, str]:
+    """What is wrong between the fields, and between them and those of the kind."""
+    found: dict[str, str] = {}
+    if (indexed := sum(field.indexed for field in rules.fields)) > INDEXED_MAX:
+        found[path] = f"expected at most {INDEXED_MAX} indexed fields, got {indexed}"
+    built_in = {known.name: known for known in KINDS[rules.kind].fields}
+    for number, own in enumerate(rules.fields):
+        at = f"{path}[{number}]"
+        known = built_in.get(own.name)
+        if known is not None and (own.type, own.many) != (known.type, known.many):
+            many = ", many" if known.many else ""
+            found[f"{at}.type"] = f"expected {known.type}{many}: the kind {rules.kind} has a field {own.name!r}"
+        if known is not None and known.fields and own.fields:
+            found[f"{at}.fields"] = f"expected none: the kind {rules.kind} knows the fields of {own.name!r}"
+        if own.name == DERIVED and rules.kind != GENERIC:
+            found[f"{at}.name"] = f"expected another name: {DERIVED!r} holds what Ingot derives from the record"
+        if own.name in key_fields and own.aliases:
+            found[f"{at}.aliases"] = "expected none: a key field must come under its own name"
+    found.update(_clashes(merged_fields(rules), path))
+    return found
+
+
+def _clashes(fields: Sequence[Field], path: str) -> Iterator[tuple[str, str]]:
+    owners: dict[str, str] = {}
+    for field in fields:
+        for name in names_of(field):
+            owner = owners.setdefault(name, field.name)
+            if owner != field.name or list(names_of(field)).count(name) > 1:
+                yield path, f"expected different names, but {name!r} names {owner!r} and {field.name!r}"
+        yield from _clashes(field.fields, path)
+    if len({field.name for field in fields}) < len(fields):
+        yield path, "expected each field once"
+
+
+def _count(fields: Sequence[Field]) -> int:
+    return sum(1 + _count(field.fields) for field in fields)
+
+
+def _violations(field: Field, reading: Reading, path: str, depth: int) -> Iterator[tuple[str, str]]:
+    if not _is_name(field.name):
+        yield f"{path}.name", f"{_NAME}, got {shown(field.name)}"
+    if len(field.aliases) > ALIASES_MAX or not all(map(_is_name, field.aliases)):
+        yield f"{path}.aliases", f"expected at most {ALIASES_MAX} names, each of 1 to {FIELD_NAME_BYTES_MAX} bytes"
+    if "\0" in field.description or len(field.description) > 1_000:
+        yield f"{path}.description", "expected at most 1,000 characters, without NUL characters"
+    if (field.pattern or field.allowed) and not field.type.is_text:
+        yield f"{path}.type", f"expected a type whose values are texts beside a pattern or values, got {field.type}"
+    if field.indexed and (depth > 1 or field.many or field.type in _NOT_INDEXABLE):
+        yield f"{path}.indexed", "expected only for a single value at the top level, of a type but ANY and OBJECT"
+    if field.fields and field.type is not FieldType.OBJECT:
+        yield f"{path}.fields", f"expected only for OBJECT, got {field.type}"
+    if depth > FIELD_DEPTH_MAX:
+        yield f"{path}.fields", f"expected at most {FIELD_DEPTH_MAX} levels"
+        return
+    allowed = list(_allowed_violations(field, f"{path}.allowed_values"))
+    pattern = list(_pattern_violations(field, f"{path}.pattern"))
+    yield from (*allowed, *pattern)
+    nested = [
+        violation
+        for number, inner in enumerate(field.fields)
+        for violation in _violations(inner, reading, f"{path}.fields[{number}]", depth + 1)
+    ]
+    yield from nested
+    if field.default is not None and not (allowed or pattern or nested):
+        yield from _default_violations(field, reading, f"{path}.default_value")
+
+
+def _is_name(name: str) -> bool:
+    return 0 < len(name.encode()) <= FIELD_NAME_BYTES_MAX and "\0" not in name
+
+
+def _allowed_violations(field: Field, path: str) -> Iterator[tuple[str, str]]:
+    distinct = len(set(field.allowed)) == len(field.allowed) <= ALLOWED_MAX
+    if not distinct or not all(value and "\0" not in value and len(value) <= 255 for value in field.allowed):
+        yield path, f"expected at most {ALLOWED_MAX:,} different values of 1 to 255 characters, without NUL characters"
+
+
+def _pattern_violations(field: Field, path: str) -> Iterator[tuple[str, str]]:
+    if len(field.pattern) > PATTERN_CHARACTERS_MAX:
+        yield path, f"expected at most {PATTERN_CHARACTERS_MAX:,} characters"
+    elif field.pattern:
+        try:
+            matcher(field.pattern)
+        except ValueError as error:
+            yield path, f"expected a regular expression: {error}"
+
+
+def _default_violations(field: Field, reading: Reading, path: str) -> Iterator[tuple[str, str]]:
+    row = Row(0)
+    read = ObjectReader([field], reading, rejects_unknown=False, own=frozenset()).read(
+        {field.name: field.default}, "", row
+    )
+    if row.is_faulty:
+        yield path, row.faults[0].message
+    elif "\0" in repr(field.default) or "\\x00" in repr(field.default):
+        yield path, "expected a value without NUL characters"
+    elif read.get(field.name) != field.default:
+        yield path, f"expected the value in its normal form, {shown(read.get(field.name))}"

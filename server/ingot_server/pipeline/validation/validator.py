@@ -1,0 +1,72 @@
+"""The compiled rules of a table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from ingot_server.domain.fields import UnknownFields
+from ingot_server.domain.records import ErrorCode
+from ingot_server.domain.tables import GENERIC, Rules
+from ingot_server.pipeline.kinds import KINDS
+from ingot_server.pipeline.kinds.kind import DERIVED
+from ingot_server.pipeline.validation.objects import ObjectReader
+from ingot_server.pipeline.validation.rows import Row
+from ingot_server.pipeline.validation.rules import merged_fields
+
+_DECODER = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    """A record as JSON text; numbers keep their digits."""
+    return _ENCODER.encode(record)
+
+
+class Validator:
+    """The compiled rules of a table."""
+
+    def __init__(self, rules: Rules) -> None:
+        """Raises KeyError for a kind that this server does not know."""
+        self.kind = KINDS[rules.kind]
+        self.is_plain = rules.kind == GENERIC and not rules.fields and rules.unknown_fields is UnknownFields.KEEP
+        """Whether there is nothing to be read: any record will do."""
+        built_in = {known.name for known in self.kind.fields}
+        self._reader = ObjectReader(
+            merged_fields(rules),
+            rules.reading,
+            rejects_unknown=rules.unknown_fields is UnknownFields.REJECT,
+            own=frozenset(own.name for own in rules.fields if own.name not in built_in),
+        )
+
+    def read(self, texts: Sequence[bytes], positions: Iterable[int]) -> list[Row]:
+        """The records with their values. `texts` have passed `checking.check`."""
+        return [self._read(text, position) for position, text in zip(positions, texts, strict=True)]
+
+    def derive(self, record: dict[str, Any]) -> None:
+        """Adds what follows from the fields of a record to what was derived before."""
+        if derived := self.kind.derive(record):
+            record[DERIVED] = {**record.get(DERIVED, {}), **derived}
+
+    def _read(self, text: bytes, position: int) -> Row:
+        row, kind = Row(position), self.kind
+        sent = _DECODER.decode(text)
+        if kind.name != GENERIC:
+            sent.pop(DERIVED, None)
+        row.record = record = self._reader.read(sent, "", row)
+        if kind.needs_one_of and not any(record.get(name) or name in row.unread for name in kind.needs_one_of):
+            names = ", ".join(f"`{name}`" for name in kind.needs_one_of)
+            row.blame(ErrorCode.TOO_LITTLE_INFORMATION, f"Too little information: expected a value for one of {names}.")
+        for fault in kind.check(record):
+            row.blame(fault.code, fault.message, fault.field)
+        if not row.faults or not row.is_faulty:
+            self.derive(record)
+        return row
+
+
+@lru_cache(maxsize=256)
+def validator(rules: str) -> Validator:
+    """The validator for the JSON text of `Rules`. Raises KeyError for a kind that this server does not know."""
+    return Validator(msgspec.json.decode(rules, type=Rules))

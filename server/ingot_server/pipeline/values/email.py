@@ -1,0 +1,60 @@
+"""EMAIL: addresses as `email-validator` accepts them, in small letters.
+
+The library needs 20 us for an address, so those that are plain ASCII and plainly right take a shorter way, which
+accepts nothing that the library refuses and changes nothing that it leaves.
+"""
+
+import re
+import unicodedata
+
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+
+from ingot_server.domain.fields import Reading
+from ingot_server.pipeline.values.outcomes import Reader, unreadable
+
+EMAIL_CHARACTERS_MAX = 254
+
+_ATOM = r"[a-z0-9_!#$%&'*+\-/=?^`{|}~]+"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_COMMON = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+(?=[a-z])(?!xn-)[a-z0-9-]{{0,62}}[a-z]")
+_RESERVED = tuple(f"{sign}{name}" for name in SPECIAL_USE_DOMAIN_NAMES for sign in ".@")
+
+
+def email_domain(email: str) -> str:
+    """The domain of an address that has been read."""
+    return email.rpartition("@")[2]
+
+
+def email_reader(_: Reading) -> Reader:
+    """Reads addresses without a name beside them."""
+    is_common = _COMMON.fullmatch
+
+    def read(value: object) -> str:
+        if type(value) is str:
+            text = value.strip()
+            if len(text) <= EMAIL_CHARACTERS_MAX:
+                small = text.lower()
+                # Two hyphens may be Punycode. In the part before the @ they are harmless, and rare.
+                if text.isascii() and is_common(small) and "--" not in small and not small.endswith(_RESERVED):
+                    return small
+                if email := _email(text):
+                    return email
+        raise unreadable("an e-mail address such as ada@example.org", value)
+
+    return read
+
+
+def _email(text: str) -> str:
+    """The address in its one spelling, by the library; empty if it is none."""
+    try:
+        email = _small(text)
+        # The small letters of a letter outside ASCII may be too many, or not allowed.
+        return email if email.isascii() or _small(email) == email else ""
+    except (EmailNotValidError, UnicodeError):
+        return ""
+
+
+def _small(text: str) -> str:
+    # The library wants small letters in the domain itself, and its own are not always those of Python.
+    found = validate_email(text, check_deliverability=False)
+    return f"{unicodedata.normalize('NFC', found.local_part.lower())}@{found.domain}"

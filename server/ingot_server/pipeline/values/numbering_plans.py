@@ -1,0 +1,142 @@
+"""Numbering plans: what the metadata of `phonenumbers` says of a number, with each pattern compiled once.
+
+Everything here follows the library's own steps (the taking off of prefixes in `parse`, `region_code_for_number`,
+`is_valid_number`), and gives up where these lead into rarer rules. What a plan needs is made when a number first needs
+it; there are only as many plans as calling codes, and as many regions as the library has, so all of them are kept.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import cache, cached_property
+
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, REGION_CODE_FOR_NON_GEO_ENTITY, PhoneMetadata, PhoneNumberDesc
+
+_NEVER = "(?!)"
+_REGIONS = {str(code): regions for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()}
+_CODE_DIGITS_MAX = 3
+
+
+class Region:
+    """The numbers of a country, without its calling code."""
+
+    def __init__(self, name: str, metadata: PhoneMetadata) -> None:
+        general = metadata.general_desc or PhoneNumberDesc()
+        pattern = general.national_number_pattern or _NEVER
+        self.name = name
+        self.calling_code = str(metadata.country_code)
+        self._metadata = metadata
+        self._lengths = frozenset(general.possible_length)
+        self.has_shape = re.compile(pattern).fullmatch
+        self.starts_abroad = re.compile(metadata.international_prefix or _NEVER).match
+        self._prefix = re.compile(metadata.national_prefix_for_parsing or _NEVER).match
+        is_plain = metadata.national_prefix == metadata.national_prefix_for_parsing
+        self._plain_prefix = metadata.national_prefix or "" if is_plain else ""
+        self.leading_digits = re.compile(metadata.leading_digits).match if metadata.leading_digits else None
+
+    @cached_property
+    def is_valid(self) -> re.Pattern[str]:
+        """Matches whole numbers that are of a type which the country has."""
+        meta = self._metadata
+        types = [meta.fixed_line, meta.toll_free, meta.premium_rate, meta.shared_cost, meta.voip]
+        types += [meta.personal_number, meta.pager, meta.uan, meta.voicemail]
+        if not meta.same_mobile_and_fixed_line_pattern:
+            types.insert(0, meta.mobile)
+        return re.compile(rf"(?={_one_of([meta.general_desc])}\Z){_one_of(types)}")
+
+    def has_prefix(self, number: str) -> bool:
+        """Whether the library might take something off the front of the number."""
+        found = self._prefix(number)
+        return found is not None and (found.end() > 0 or found.lastindex is not None)
+
+    def significant(self, digits: str) -> str:
+        """What the library makes of a number dialled within the country; empty if that is not simple to say."""
+        if self.starts_abroad(digits):
+            return ""
+        number = digits
+        if digits.startswith(self.calling_code):
+            number = digits[len(self.calling_code) :]
+            if self.has_shape(digits) or self.has_prefix(number):
+                return ""
+        elif self.has_prefix(digits):
+            if not self._plain_prefix:
+                return ""
+            number = digits[len(self._plain_prefix) :]
+        else:
+            return number
+        return number if len(number) in self._lengths and self.has_shape(number) else ""
+
+
+class Plan:
+    """The numbers of a calling code, which several countries may share."""
+
+    def __init__(self, code: str) -> None:
+        self._names = _REGIONS[code]
+        self._is_shared = len(self._names) > 1
+        self._code = code
+        main = _region(self._names[0], code)
+        assert main is not None  # noqa: S101 - the library has metadata for the main region of each calling code
+        self.main = main
+
+    def is_surely_valid(self, number: str) -> bool:
+        """Whether the number is valid, and is read as it is when it comes with its calling code."""
+        if self.main.has_prefix(number):
+            return False
+        region = self._region(number)
+        return region is not None and region.is_valid.fullmatch(number) is not None
+
+    def region(self, number: str) -> str | None:
+        """The region of a number, alpha-2; None if it has none."""
+        region = self._region(number)
+        return None if region is None or region.name == REGION_CODE_FOR_NON_GEO_ENTITY else region.name
+
+    def _region(self, number: str) -> Region | None:
+        if not self._is_shared:
+            return self.main
+        for name in self._names:
+            region = _region(name, self._code)
+            if region is None:
+                continue
+            if region.leading_digits is not None:
+                if region.leading_digits(number):
+                    return region
+            elif region.is_valid.fullmatch(number):
+                return region
+        return None
+
+
+def calling_code(digits: str) -> str:
+    """The calling code with which these digits begin; empty if there is none."""
+    for length in range(1, _CODE_DIGITS_MAX + 1):
+        code = digits[:length]
+        if code in _REGIONS:
+            return code
+    return ""
+
+
+@cache
+def plan(code: str) -> Plan:
+    """The plan of a calling code that there is."""
+    return Plan(code)
+
+
+def region_of_country(country: str) -> Region | None:
+    """The numbers of a country (alpha-2); None if the library knows none."""
+    return _region(country, "") if any(country in names for names in _REGIONS.values()) else None
+
+
+@cache
+def _region(name: str, code: str) -> Region | None:
+    if name == REGION_CODE_FOR_NON_GEO_ENTITY:
+        metadata = PhoneMetadata.metadata_for_nongeo_region(int(code), None)
+    else:
+        metadata = PhoneMetadata.metadata_for_region(name, None)
+    return Region(name, metadata) if metadata else None
+
+
+def _one_of(types: Iterable[PhoneNumberDesc | None]) -> str:
+    patterns = []
+    for type_ in types:
+        if type_ and type_.national_number_pattern:
+            lengths = "|".join(f"[0-9]{{{length}}}" for length in type_.possible_length) or "[0-9]*"
+            patterns.append(rf"(?=(?:{lengths})\Z)(?:{type_.national_number_pattern})")
+    return f"(?:{'|'.join(patterns) or _NEVER})"

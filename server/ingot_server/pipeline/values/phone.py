@@ -1,0 +1,105 @@
+"""PHONE: numbers of any numbering plan, as E.164.
+
+`numbering_plans` knows in a microsecond or two of most good numbers what `phonenumbers` would say of them. The library
+itself needs more than 20 us, and decides about all others.
+"""
+
+import re
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
+
+from ingot_server.domain.fields import Reading
+from ingot_server.pipeline.values.numbering_plans import calling_code, plan, region_of_country
+from ingot_server.pipeline.values.outcomes import Doubtful, Reader, unreadable
+
+_CHARACTERS_MAX = 50
+# What may stand between digits: blanks, hyphens and dashes, full stops, slashes and brackets.
+_BETWEEN = " \u00a0\u2009\u202f-\u2010\u2011\u2012\u2013\u2014\u2212./()"
+_NOTHING = str.maketrans("", "", _BETWEEN)
+_DIGITS = re.compile(r"[0-9]{2,20}")
+
+_EXPECTED = "a phone number such as +46701234567, without letters and extensions"
+_EXPECTED_COUNTRY = (
+    "a phone number with its country code such as +46701234567, or a default country for numbers without one"
+)
+_EXPECTED_TEXT = "a phone number as a text such as '+46701234567', as a number loses its zeros"
+
+
+def phone_country(e164: str) -> str | None:
+    """The region of a number that has been read, alpha-2; None if it has none, as those with +800."""
+    digits = e164[1:]
+    if not (code := calling_code(digits)) or e164[0] != "+":
+        return None
+    number = digits[len(code) :]
+    if not plan(code).main.has_prefix(number):
+        return plan(code).region(number)
+    parsed = _parsed(e164, None)
+    region = phonenumbers.region_code_for_number(parsed) if parsed else None
+    return None if region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else region
+
+
+def phone_reader(reading: Reading) -> Reader:
+    """Reads numbers with a country code, and those without one if the reading names a country."""
+    home = region_of_country(reading.country.upper())
+    home_plan = plan(home.calling_code) if home else None
+    expected_at_home = f"{_EXPECTED}, or one of {home.name}" if home else _EXPECTED
+    is_digits = _DIGITS.fullmatch
+
+    def read(value: object) -> object:
+        if type(value) is not str:
+            raise unreadable(_EXPECTED_TEXT, value)
+        text = value.strip()
+        if len(text) > _CHARACTERS_MAX:
+            raise unreadable(_EXPECTED, value)
+        digits = text.translate(_NOTHING)
+        is_international = True
+        if digits[:1] == "+":
+            digits = digits[1:]
+        elif digits[:2] == "00":
+            digits = digits[2:]
+        else:
+            is_international = False
+        if not is_digits(digits):
+            raise unreadable(_EXPECTED, value)
+        if is_international:
+            code = calling_code(digits)
+            if code and plan(code).is_surely_valid(digits[len(code) :]):
+                return f"+{digits}"
+            found = _by_library(f"+{digits}", None)
+        elif home and home_plan:
+            number = home.significant(digits)
+            if number and home_plan.is_surely_valid(number):
+                return f"+{home.calling_code}{number}"
+            found = _by_library(digits, home.name)
+        else:
+            raise unreadable(_EXPECTED_COUNTRY, value)
+        if found is None:
+            raise unreadable(_EXPECTED if is_international else expected_at_home, value)
+        return found
+
+    return read
+
+
+def _by_library(digits: str, country: str | None) -> str | Doubtful | None:
+    """The number as E.164, with a doubt if its plan has no such number; None if no number can look like that."""
+    number = _parsed(digits, country)
+    if number is None:
+        return None
+    e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    again = _parsed(e164, None)
+    # A number with a prefix too many could lose it when it is read again.
+    if again is None or phonenumbers.format_number(again, PhoneNumberFormat.E164) != e164:
+        return None
+    if phonenumbers.is_valid_number(again):
+        return e164
+    if phonenumbers.is_possible_number_with_reason(again) != ValidationResult.IS_POSSIBLE:
+        return None
+    return Doubtful(e164, f"there is no phone number {e164} in the numbering plan of its country")
+
+
+def _parsed(text: str, country: str | None) -> PhoneNumber | None:
+    try:
+        return phonenumbers.parse(text, country)
+    except NumberParseException:
+        return None

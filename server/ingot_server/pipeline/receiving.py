@@ -25,6 +25,7 @@ from ingot_server.pipeline.checking import check
 from ingot_server.pipeline.decoding import Decoder, decoder
 from ingot_server.pipeline.pieces import CHECK_RECORDS, Piece, parts_of
 from ingot_server.pipeline.replaying import Content, Replay
+from ingot_server.pipeline.validation import validator
 from ingot_server.storage import chunks, imports
 from ingot_server.storage.batches import OpenBatch
 from ingot_server.storage.database import Database
@@ -185,7 +186,7 @@ class Upload:
     async def _add(self, records: list[bytes]) -> None:
         first = self._appender.next_index
         decoded = Decoded(records, range(first, first + len(records)), [0] * len(records), [], len(records))
-        self._appender.add(check(decoded, self._batch.key_fields), records)
+        self._appender.add(self._check(decoded), records)
         await self._step_done()
 
     async def _decode(self, *, final: bool) -> None:
@@ -200,7 +201,7 @@ class Upload:
             at_end = position + window >= len(data)
             decoded, consumed = self._decoder.feed(part, final and at_end)
             del self._undecoded[:consumed]
-            self._appender.add(check(decoded, self._batch.key_fields), part[:consumed], self._decoder.state())
+            self._appender.add(self._check(decoded), part[:consumed], self._decoder.state())
             await self._step_done()
             if at_end:
                 return
@@ -210,6 +211,10 @@ class Upload:
                 window *= 2
             else:
                 window = DECODE_BYTES if 0 < decoded.received <= CHECK_RECORDS else FIRST_DECODE_BYTES
+
+    def _check(self, decoded: Decoded) -> Decoded:
+        key_fields = self._batch.key_fields
+        return check(decoded, key_fields, validator(self._batch.rules).names_of(key_fields or ()))
 
     async def _step_done(self) -> None:
         """Lets others run, and begins to commit if the chunk is full."""

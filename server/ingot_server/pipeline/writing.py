@@ -30,7 +30,8 @@ async def write_records(
         async with database.transaction() as connection:
             table = await tables.table_ensure(connection, account_id, use, adopts_keys=True)
             rules = validator(tables.rules_text(table.rules_for(reading)))
-            checked = check(Decoded(texts, range(len(texts)), [0] * len(texts), [], len(texts)), table.key_fields)
+            decoded = Decoded(texts, range(len(texts)), [0] * len(texts), [], len(texts))
+            checked = check(decoded, table.key_fields, rules.names_of(table.key_fields or ()))
             target = Target(account_id, table.table_id, rules, table.key_fields or (), own_keys=not use.key_fields)
             prepared = prepare(checked.texts, target)
             if table.key_fields == () and prepared.named_keys:

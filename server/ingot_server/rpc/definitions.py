@@ -63,7 +63,7 @@ def _with_settings(table: Table, message: table_pb2.Table, paths: Sequence[str])
     violations.raise_if_any()
     violations.update(field_violations(rules.fields, rules.reading, "table.fields"))
     violations.raise_if_any()
-    violations.update(table_violations(rules, table.key_fields or (), "table.fields"))
+    violations.update(table_violations(rules, "table.fields"))
     violations.raise_if_any()
     return replace(table, rules=rules)
 

@@ -43,6 +43,8 @@ class OpenBatch:
     key_fields: tuple[str, ...] | None
     """The key fields that were known when the import was made; if there were none, records must carry their own. None
     if the records need none."""
+    rules: str
+    """The rules for the records, as JSON text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ async def batch_find(database: Database, account_id: int, import_id: int, batch_
         finished=row["finished"],
         closed=row["closed"],
         key_fields=None if row["known_key_fields"] is None else tuple(row["known_key_fields"]),
+        rules=row["rules"],
     )
 
 

@@ -18,7 +18,8 @@ SELECT
     upload_accepted + upload_rejected AS received,
     import.state,
     import.key_fields,
-    import.known_key_fields
+    import.known_key_fields,
+    import.rules
 FROM batch
 JOIN import USING (import_id)
 WHERE import.account_id = $1

@@ -35,7 +35,7 @@ def field_violations(fields: Sequence[Field], reading: Reading, path: str) -> Ma
     )
 
 
-def table_violations(rules: Rules, key_fields: Sequence[str], path: str) -> Mapping[str, str]:
+def table_violations(rules: Rules, path: str) -> Mapping[str, str]:
     """What is wrong between the fields, and between them and those of the kind."""
     found: dict[str, str] = {}
     if (indexed := sum(field.indexed for field in rules.fields)) > INDEXED_MAX:
@@ -51,8 +51,6 @@ def table_violations(rules: Rules, key_fields: Sequence[str], path: str) -> Mapp
             found[f"{at}.fields"] = f"expected none: the kind {rules.kind} knows the fields of {own.name!r}"
         if own.name == DERIVED and rules.kind != GENERIC:
             found[f"{at}.name"] = f"expected another name: {DERIVED!r} holds what Ingot derives from the record"
-        if own.name in key_fields and own.aliases:
-            found[f"{at}.aliases"] = "expected none: a key field must come under its own name"
     found.update(_clashes(merged_fields(rules), path))
     return found
 

@@ -14,7 +14,7 @@ from ingot_server.pipeline.kinds import KINDS
 from ingot_server.pipeline.kinds.kind import DERIVED
 from ingot_server.pipeline.validation.objects import ObjectReader
 from ingot_server.pipeline.validation.rows import Row
-from ingot_server.pipeline.validation.rules import merged_fields
+from ingot_server.pipeline.validation.rules import merged_fields, names_of
 
 _DECODER = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -34,8 +34,10 @@ class Validator:
         self.is_plain = rules.kind == GENERIC and not rules.fields and rules.unknown_fields is UnknownFields.KEEP
         """Whether there is nothing to be read: any record will do."""
         built_in = {known.name for known in self.kind.fields}
+        fields = merged_fields(rules)
+        self._names = {field.name: tuple(names_of(field)) for field in fields if field.aliases}
         self._reader = ObjectReader(
-            merged_fields(rules),
+            fields,
             rules.reading,
             rejects_unknown=rules.unknown_fields is UnknownFields.REJECT,
             own=frozenset(own.name for own in rules.fields if own.name not in built_in),
@@ -44,6 +46,10 @@ class Validator:
     def read(self, texts: Sequence[bytes], positions: Iterable[int]) -> list[Row]:
         """The records with their values. `texts` have passed `checking.check`."""
         return [self._read(text, position) for position, text in zip(positions, texts, strict=True)]
+
+    def names_of(self, key_fields: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """All names under which the values of key fields may come, of those that have other names."""
+        return {name: self._names[name] for name in key_fields if name in self._names}
 
     def derive(self, record: dict[str, Any]) -> None:
         """Adds what follows from the fields of a record to what was derived before."""

@@ -4,7 +4,7 @@ import re
 
 from ingot_server.domain.fields import Reading
 from ingot_server.pipeline.values.codes_data import COUNTRIES, CURRENCIES, LANGUAGES, SCRIPTS
-from ingot_server.pipeline.values.outcomes import Reader, unreadable
+from ingot_server.pipeline.values.outcomes import PADDED_CHARACTERS_MAX, Reader, unreadable
 
 _ALPHA_2 = frozenset(COUNTRIES.values())
 _COUNTRIES = COUNTRIES | {alpha_2: alpha_2 for alpha_2 in _ALPHA_2}
@@ -55,7 +55,7 @@ def language_reader(_: Reading) -> Reader:
         if type(value) is str:
             if value in _COMMON_LANGUAGES:
                 return value
-            if tag := _tag(value.strip()):
+            if tag := _tag(value):
                 return tag
         raise unreadable("a language tag of BCP 47 such as sv or en-US", value)
 
@@ -64,13 +64,14 @@ def language_reader(_: Reading) -> Reader:
 
 def _capitals(text: str) -> str:
     """The text as codes are written; empty if it is too long for one, or has other letters than they have."""
-    code = text.strip()
+    code = text.strip() if len(text) <= PADDED_CHARACTERS_MAX else ""
     # Capitals of other letters can be codes: those of ß are SS, which is South Sudan.
     return code.upper() if len(code) <= _CODE_CHARACTERS and code.isascii() else ""
 
 
 def _tag(text: str) -> str:
-    found = _TAG.fullmatch(text) if len(text) <= _TAG_CHARACTERS_MAX else None
+    tag = text.strip() if len(text) <= PADDED_CHARACTERS_MAX else ""
+    found = _TAG.fullmatch(tag) if len(tag) <= _TAG_CHARACTERS_MAX else None
     if not found:
         return ""
     language, script, region = found.groups("")

@@ -10,9 +10,12 @@ import unicodedata
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from ingot_server.domain.fields import Reading
-from ingot_server.pipeline.values.outcomes import Reader, unreadable
+from ingot_server.pipeline.values.outcomes import PADDED_CHARACTERS_MAX, Reader, unreadable
 
 EMAIL_CHARACTERS_MAX = 254
+
+_LABEL_CHARACTERS_MAX = 63
+_DOT = re.compile("[.\u3002]")
 
 _ATOM = r"[a-z0-9_!#$%&'*+\-/=?^`{|}~]+"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -30,7 +33,7 @@ def email_reader(_: Reading) -> Reader:
     is_common = _COMMON.fullmatch
 
     def read(value: object) -> str:
-        if type(value) is str:
+        if type(value) is str and len(value) <= PADDED_CHARACTERS_MAX:
             text = value.strip()
             if len(text) <= EMAIL_CHARACTERS_MAX:
                 small = text.lower()
@@ -46,10 +49,14 @@ def email_reader(_: Reading) -> Reader:
 
 def _email(text: str) -> str:
     """The address in its one spelling, by the library; empty if it is none."""
+    # The library would find so too, in a time that is quadratic in the length of the label.
+    domain = unicodedata.normalize("NFKC", email_domain(text))
+    if any(len(label) > _LABEL_CHARACTERS_MAX for label in _DOT.split(domain)):
+        return ""
     try:
         email = _small(text)
-        # The small letters of a letter outside ASCII may be too many, or not allowed.
-        return email if email.isascii() or _small(email) == email else ""
+        # The small letters of a name outside ASCII may be too many, or not allowed.
+        return email if email.partition("@")[0].isascii() or _small(email) == email else ""
     except (EmailNotValidError, UnicodeError):
         return ""
 

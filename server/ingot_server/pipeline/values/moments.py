@@ -7,7 +7,7 @@ from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 from ingot_server.domain.fields import Reading
-from ingot_server.pipeline.values.outcomes import Doubtful, Reader, unreadable
+from ingot_server.pipeline.values.outcomes import PADDED_CHARACTERS_MAX, Doubtful, Reader, unreadable
 
 _CHARACTERS_MAX = 35
 _DAY = r"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
@@ -29,7 +29,7 @@ def date_reader(_: Reading) -> Reader:
     is_common = _COMMON_DATE.fullmatch
 
     def read(value: object) -> str:
-        if type(value) is str:
+        if type(value) is str and len(value) <= PADDED_CHARACTERS_MAX:
             text = value.strip()
             if is_common(text) or (_DATE.fullmatch(text) and _is_day(text)):
                 return text
@@ -58,7 +58,7 @@ def timestamp_reader(reading: Reading) -> Reader:
         if type(value) is str:
             if is_common(value):
                 return value
-            text = value.strip()
+            text = value.strip() if len(value) <= PADDED_CHARACTERS_MAX else ""
             if len(text) <= _CHARACTERS_MAX and (found := _TIMESTAMP.fullmatch(text)):
                 try:
                     return _timestamp(text, found, zone)

@@ -6,10 +6,18 @@ it; there are only as many plans as calling codes, and as many regions as the li
 """
 
 import re
-from collections.abc import Iterable
-from functools import cache, cached_property
+from collections.abc import Callable
+from functools import cache
 
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, REGION_CODE_FOR_NON_GEO_ENTITY, PhoneMetadata, PhoneNumberDesc
+from phonenumbers import (
+    COUNTRY_CODE_TO_REGION_CODE,
+    REGION_CODE_FOR_NON_GEO_ENTITY,
+    SUPPORTED_REGIONS,
+    PhoneMetadata,
+    PhoneNumberDesc,
+)
+
+Match = Callable[[str], re.Match[str] | None]
 
 _NEVER = "(?!)"
 _REGIONS = {str(code): regions for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()}
@@ -26,6 +34,8 @@ class Region:
         self.calling_code = str(metadata.country_code)
         self._metadata = metadata
         self._lengths = frozenset(general.possible_length)
+        self._valid: dict[int, Match] = {}
+        self._shape = pattern
         self.has_shape = re.compile(pattern).fullmatch
         self.starts_abroad = re.compile(metadata.international_prefix or _NEVER).match
         self._prefix = re.compile(metadata.national_prefix_for_parsing or _NEVER).match
@@ -33,15 +43,24 @@ class Region:
         self._plain_prefix = metadata.national_prefix or "" if is_plain else ""
         self.leading_digits = re.compile(metadata.leading_digits).match if metadata.leading_digits else None
 
-    @cached_property
-    def is_valid(self) -> re.Pattern[str]:
-        """Matches whole numbers that are of a type which the country has."""
+    def is_valid(self, number: str) -> bool:
+        """Whether the number is of a type which the country has."""
+        digits = len(number)
+        if digits not in self._valid:
+            if digits not in self._lengths:
+                return False
+            self._valid[digits] = self._valid_of(digits)
+        return self._valid[digits](number) is not None
+
+    def _valid_of(self, digits: int) -> Match:
         meta = self._metadata
         types = [meta.fixed_line, meta.toll_free, meta.premium_rate, meta.shared_cost, meta.voip]
         types += [meta.personal_number, meta.pager, meta.uan, meta.voicemail]
         if not meta.same_mobile_and_fixed_line_pattern:
             types.insert(0, meta.mobile)
-        return re.compile(rf"(?={_one_of([meta.general_desc])}\Z){_one_of(types)}")
+        patterns = [type_.national_number_pattern for type_ in types if type_ and digits in type_.possible_length]
+        either = "|".join(filter(None, patterns)) or _NEVER
+        return re.compile(rf"(?=(?:{self._shape})\Z)(?:{either})").fullmatch
 
     def has_prefix(self, number: str) -> bool:
         """Whether the library might take something off the front of the number."""
@@ -72,8 +91,11 @@ class Plan:
     def __init__(self, code: str) -> None:
         self._names = _REGIONS[code]
         self._is_shared = len(self._names) > 1
-        self._code = code
-        main = _region(self._names[0], code)
+        if self._names[0] == REGION_CODE_FOR_NON_GEO_ENTITY:
+            metadata = PhoneMetadata.metadata_for_nongeo_region(int(code))
+            main = Region(REGION_CODE_FOR_NON_GEO_ENTITY, metadata) if metadata else None
+        else:
+            main = region_of_country(self._names[0])
         assert main is not None  # noqa: S101 - the library has metadata for the main region of each calling code
         self.main = main
 
@@ -82,7 +104,10 @@ class Plan:
         if self.main.has_prefix(number):
             return False
         region = self._region(number)
-        return region is not None and region.is_valid.fullmatch(number) is not None
+        if region is None:
+            return False
+        # Shared numbers without leading digits were found by being valid.
+        return (self._is_shared and region.leading_digits is None) or region.is_valid(number)
 
     def region(self, number: str) -> str | None:
         """The region of a number, alpha-2; None if it has none."""
@@ -93,13 +118,13 @@ class Plan:
         if not self._is_shared:
             return self.main
         for name in self._names:
-            region = _region(name, self._code)
+            region = region_of_country(name)
             if region is None:
                 continue
             if region.leading_digits is not None:
                 if region.leading_digits(number):
                     return region
-            elif region.is_valid.fullmatch(number):
+            elif region.is_valid(number):
                 return region
         return None
 
@@ -119,24 +144,12 @@ def plan(code: str) -> Plan:
     return Plan(code)
 
 
+@cache
+def _region(country: str) -> Region | None:
+    metadata = PhoneMetadata.metadata_for_region(country, None)
+    return Region(country, metadata) if metadata else None
+
+
 def region_of_country(country: str) -> Region | None:
     """The numbers of a country (alpha-2); None if the library knows none."""
-    return _region(country, "") if any(country in names for names in _REGIONS.values()) else None
-
-
-@cache
-def _region(name: str, code: str) -> Region | None:
-    if name == REGION_CODE_FOR_NON_GEO_ENTITY:
-        metadata = PhoneMetadata.metadata_for_nongeo_region(int(code), None)
-    else:
-        metadata = PhoneMetadata.metadata_for_region(name, None)
-    return Region(name, metadata) if metadata else None
-
-
-def _one_of(types: Iterable[PhoneNumberDesc | None]) -> str:
-    patterns = []
-    for type_ in types:
-        if type_ and type_.national_number_pattern:
-            lengths = "|".join(f"[0-9]{{{length}}}" for length in type_.possible_length) or "[0-9]*"
-            patterns.append(rf"(?=(?:{lengths})\Z)(?:{type_.national_number_pattern})")
-    return f"(?:{'|'.join(patterns) or _NEVER})"
+    return _region(country) if country in SUPPORTED_REGIONS else None

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from ingot_server.domain.fields import Reading
 from ingot_server.pipeline.values.locales import group_signs, spelling
-from ingot_server.pipeline.values.outcomes import Reader, unreadable
+from ingot_server.pipeline.values.outcomes import PADDED_CHARACTERS_MAX, Reader, unreadable
 
 INTEGER_DIGITS_MAX = 30
 NUMBER_DIGITS_MAX = 40
@@ -68,7 +68,7 @@ def _plain(locale: str, *, with_decimals: bool) -> Plain:
         matches = re.compile(rf"-?{_WHOLE}(?:\.[0-9]+)?" if with_decimals else rf"-?{_WHOLE}").fullmatch
 
         def plain(text: str) -> str:
-            text = text.strip()
+            text = text.strip() if len(text) <= PADDED_CHARACTERS_MAX else ""
             return text if len(text) <= _TEXT_CHARACTERS_MAX and matches(text) else ""
 
         return plain
@@ -80,7 +80,7 @@ def _plain(locale: str, *, with_decimals: bool) -> Plain:
     match = re.compile(rf"(?P<whole>-?(?:{grouped}|{_WHOLE})){decimals}").fullmatch
 
     def plain_of_locale(text: str) -> str:
-        text = text.strip()
+        text = text.strip() if len(text) <= PADDED_CHARACTERS_MAX else ""
         parts = match(text) if len(text) <= _TEXT_CHARACTERS_MAX else None
         if not parts:
             return ""

@@ -7,6 +7,9 @@ from decimal import Decimal
 Reader = Callable[[object], object]
 """Gives a JSON value as what its field is, or a Doubtful; raises Unreadable and nothing else."""
 
+PADDED_CHARACTERS_MAX = 4_096
+"""A longer text is refused as it is: to look for the end of two million blanks takes a while."""
+
 _SHOWN_CHARACTERS_MAX = 100
 _SHOWN_INTEGER_END = 10**_SHOWN_CHARACTERS_MAX
 

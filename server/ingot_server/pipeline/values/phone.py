@@ -11,7 +11,7 @@ from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, V
 
 from ingot_server.domain.fields import Reading
 from ingot_server.pipeline.values.numbering_plans import calling_code, plan, region_of_country
-from ingot_server.pipeline.values.outcomes import Doubtful, Reader, unreadable
+from ingot_server.pipeline.values.outcomes import PADDED_CHARACTERS_MAX, Doubtful, Reader, unreadable
 
 _CHARACTERS_MAX = 50
 # What may stand between digits: blanks, hyphens and dashes, full stops, slashes and brackets.
@@ -49,7 +49,7 @@ def phone_reader(reading: Reading) -> Reader:
     def read(value: object) -> object:
         if type(value) is not str:
             raise unreadable(_EXPECTED_TEXT, value)
-        text = value.strip()
+        text = value.strip() if len(value) <= PADDED_CHARACTERS_MAX else ""
         if len(text) > _CHARACTERS_MAX:
             raise unreadable(_EXPECTED, value)
         digits = text.translate(_NOTHING)

@@ -5,7 +5,7 @@ import unicodedata
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from ingot_server.domain.fields import Reading
-from ingot_server.pipeline.values.outcomes import Reader, unreadable
+from ingot_server.pipeline.values.outcomes import PADDED_CHARACTERS_MAX, Reader, unreadable
 
 IDENTIFIER_CHARACTERS_MAX = 255
 URL_CHARACTERS_MAX = 2_048
@@ -45,7 +45,7 @@ def identifier_reader(_: Reading) -> Reader:
 
     def read(value: object) -> str:
         if type(value) is str:
-            text = value.strip()
+            text = value.strip() if len(value) <= PADDED_CHARACTERS_MAX else ""
         elif type(value) is int and -_IDENTIFIER_INTEGER_END < value < _IDENTIFIER_INTEGER_END:
             text = str(value)
         else:
@@ -62,7 +62,7 @@ def url_reader(_: Reading) -> Reader:
     is_common = _COMMON_URL.fullmatch
 
     def read(value: object) -> str:
-        if type(value) is str:
+        if type(value) is str and len(value) <= PADDED_CHARACTERS_MAX:
             text = value.strip()
             if len(text) <= URL_CHARACTERS_MAX:
                 # A host of more than 253 characters is left to the other way.

@@ -96,7 +96,9 @@ class UploadBatchResponse(_message.Message):
     BATCH_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def batch(self) -> _batch_pb2.Batch:
-        """The batch. All that was sent in the call is committed."""
+        """The batch. All that was sent in the call is committed, but for the beginning of a record at the end of a file that is
+        not finished: go on from `committed_offset`.
+        """
 
     def __init__(
         self,

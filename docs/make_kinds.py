@@ -17,7 +17,7 @@ A table has one kind, GENERIC unless it is named; `ListKinds` and `ingot kinds` 
   It is stored under its name.
 * A value is read as the field's type and stored in that type's normal form; [field.proto](../protos/ingot/v1/field.proto) explains each type.
   What cannot be read rejects the record with `INVALID_VALUE`; nothing is guessed.
-* Null, and the empty string where the type is not TEXT, are no value.
+* Null is no value, and stored as null; the empty string, where the type is not TEXT, is as if the field were missing.
   A record without a value for a required field is rejected with `TOO_LITTLE_INFORMATION`.
 * A single value for a list becomes a list of one.
 * Other fields are kept as they come, unless the table rejects unknown fields; a table can declare fields of its own.
@@ -38,6 +38,8 @@ def _kind(kind: Kind) -> Iterator[str]:
         yield f"Key fields: {_names(kind.key_fields)}.\n"
     if kind.identifiers:
         yield f"Identifiers, the strongest first: {_names(kind.identifiers)}.\n"
+    if kind.identity:
+        yield f"Identified by: {_names(kind.identity)}.\n"
     if kind.needs_one_of:
         yield f"Needed: at least one of {_names(kind.needs_one_of)}.\n"
     if kind.refers_to:
@@ -54,6 +56,8 @@ def _fields(fields: tuple[Field, ...], prefix: str) -> Iterator[str]:
         path = f"{prefix}{field.name}{'[]' if field.many else ''}"
         type_ = f"{field.type}{', required' if field.required else ''}"
         what = field.description + (f" One of {_names(field.allowed)}." if field.allowed else "")
+        what += f" Matches `{field.pattern}`." if field.pattern else ""
+        what += f" `{field.default}` if missing." if field.default is not None else ""
         yield f"| `{path}` | {type_} | {_names(field.aliases)} | {what} |"
         yield from _fields(field.fields, f"{path}.")
 

@@ -125,6 +125,10 @@ class Kind:
     """Fields each of which alone identifies a record, the strongest first."""
     references: tuple[str, ...]
     """The kinds that its records refer to."""
+    identity: tuple[str, ...]
+    """Fields, or names of what is derived, whose values together identify a record."""
+    needs_one_of: tuple[str, ...]
+    """Fields of which a record must have at least one."""
     message: table_pb2.Kind = dataclasses.field(repr=False, compare=False)
 
     @classmethod
@@ -136,6 +140,8 @@ class Kind:
             tuple(message.key_fields),
             tuple(message.identifiers),
             tuple(message.references),
+            tuple(message.identity),
+            tuple(message.needs_one_of),
             message,
         )
 

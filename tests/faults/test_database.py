@@ -140,3 +140,31 @@ async def test_writers_of_the_same_keys_do_not_deadlock(caller: Caller) -> None:
     assert sum(one.counts.created for one in ended) == len(rows)
     assert sum(one.counts.updated for one in ended) == 7 * len(rows)
     assert len(await caller.table()) == len(rows)
+
+
+async def test_an_import_that_fails_again_and_again_is_given_up(
+    caller: Caller, database_url: str, database: Database
+) -> None:
+    await database.fetch(
+        """
+        CREATE FUNCTION devil() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN IF new.data ? 'devil' THEN RAISE EXCEPTION 'of a sort that nobody foresaw'; END IF; RETURN new; END $$
+        """
+    )
+    await database.fetch("CREATE TRIGGER devil BEFORE INSERT ON record FOR EACH ROW EXECUTE FUNCTION devil()")
+    async with running_app(database_url, lease_seconds=1) as app, Caller(f"127.0.0.1:{app.port}", caller.key) as beyond:
+        import_id = await beyond.create()
+        await beyond.upload([records([{"id": 1}], import_id=import_id, batch_id="good", finish=True)])
+        while not (await beyond.batch(import_id, "good")).counts.created:
+            pass
+        await beyond.upload([records([{"id": 2, "devil": 1}], import_id=import_id, batch_id="b", finish=True)])
+        await beyond.upload([records([{"id": 3}], import_id=import_id, batch_id="open")])
+        ended = await beyond.ended(import_id)
+        assert ended.state == import_pb2.IMPORT_STATE_FAILED
+        assert "The service gave up" in ended.state_message
+        assert (ended.counts.created, ended.counts.received) == (ended.counts.received - ended.counts.pending, 3)
+        assert (await beyond.batch(import_id, "open")).status == batch_pb2.BATCH_STATUS_FAILED
+        with pytest.raises(aio.AioRpcError) as refused:
+            await beyond.upload([records([{"id": 4}], import_id=import_id, batch_id="open", offset=1)])
+        assert reason_of(refused.value).metadata["state"] == "FAILED"
+    assert {"id": 2, "devil": 1} not in await caller.table()

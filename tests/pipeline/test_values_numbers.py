@@ -130,9 +130,15 @@ def test_a_group_sign_in_the_wrong_place_is_refused(locale: str, value: str) -> 
 
 
 @pytest.mark.parametrize("locale", ["", "de"])
-@pytest.mark.parametrize("value", [0, -5, 10**50, Decimal("1.50"), Decimal("1e-300"), Decimal("-0.0")])
+@pytest.mark.parametrize("value", [0, -5, 10**39, Decimal("1.50"), Decimal("1e-300"), Decimal("-0.0")])
 def test_a_number_of_json_stays_as_it_is(value: object, locale: str) -> None:
     assert number(value, locale) is value
+
+
+@pytest.mark.parametrize("value", [10**40, -(10**40), Decimal("1." + "1" * 40), Decimal("0." + "1" * 41)])
+def test_a_number_of_json_has_no_more_digits_than_one_of_text(value: object) -> None:
+    with pytest.raises(Unreadable):
+        number(value)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ def describe_kind(kind: Kind) -> None:
     show_facts(
         {
             "identifiers": ", ".join(kind.identifiers),
+            "identified by": ", ".join(kind.identity),
+            "needs one of": ", ".join(kind.needs_one_of),
             "key fields": ", ".join(kind.key_fields),
             "refers to": ", ".join(kind.references),
         }

@@ -198,7 +198,7 @@ def kinds(
             (
                 (
                     each.kind,
-                    ", ".join(each.identifiers or each.key_fields),
+                    ", ".join(each.identifiers or each.identity or each.key_fields),
                     ", ".join(each.references),
                     textwrap.shorten(each.description.partition(". ")[0].rstrip("."), 60, placeholder="…"),
                 )

@@ -170,7 +170,8 @@ class Field(_message.Message):
 
     A value for a field is read as the field's type and stored in that type's normal form. A value that cannot be read so
     rejects the record: with INVALID_VALUE (1002) for a field of the kind, with INVALID_CUSTOM_ATTRIBUTE (1001) for a
-    declared one. Nothing is guessed. Null, and the empty string where the type is not TEXT, are no value.
+    declared one. Nothing is guessed. Null is no value, and stored as null. The empty string, where the type is not TEXT or
+    there is a pattern or allowed values, is as if the field were missing.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -196,8 +197,8 @@ class Field(_message.Message):
     required: _builtins.bool
     """Whether a record without a value for the field is rejected, with TOO_LITTLE_INFORMATION (1000)."""
     many: _builtins.bool
-    """Whether the value is a list, each of whose elements is of the type. A single value that is no list becomes a list of
-    one.
+    """Whether the value is a list, each of whose elements is of the type, none of them null. A single value that is no list
+    becomes a list of one.
     """
     pattern: _builtins.str
     """A regular expression (the syntax of Rust's regex crate, which takes linear time: no look-around, no

@@ -41,7 +41,9 @@ class _ImportStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImportSta
     IMPORT_STATE_PARTIALLY_SUCCEEDED: _ImportState.ValueType  # 5
     """Final: some records were imported and some were rejected."""
     IMPORT_STATE_FAILED: _ImportState.ValueType  # 6
-    """Final: no record was imported; `state_message` says why."""
+    """Final: no record was imported, or the service gave up; `state_message` says which, and why. What was written before
+    stays written.
+    """
     IMPORT_STATE_CANCELLED: _ImportState.ValueType  # 7
     """Final: the import was cancelled. Records that were written before stay written; `counts` says how many."""
 
@@ -61,7 +63,9 @@ IMPORT_STATE_SUCCEEDED: ImportState.ValueType  # 4
 IMPORT_STATE_PARTIALLY_SUCCEEDED: ImportState.ValueType  # 5
 """Final: some records were imported and some were rejected."""
 IMPORT_STATE_FAILED: ImportState.ValueType  # 6
-"""Final: no record was imported; `state_message` says why."""
+"""Final: no record was imported, or the service gave up; `state_message` says which, and why. What was written before
+stays written.
+"""
 IMPORT_STATE_CANCELLED: ImportState.ValueType  # 7
 """Final: the import was cancelled. Records that were written before stay written; `counts` says how many."""
 Global___ImportState: _TypeAlias = ImportState  # noqa: Y015

@@ -26,19 +26,19 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from ingot.v1 import field_pb2 as ingot_dot_v1_dot_field__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14ingot/v1/table.proto\x12\x08ingot.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14ingot/v1/field.proto\"\x97\x02\n\x05Table\x12\r\n\x05table\x18\x01 \x01(\t\x12\x12\n\nkey_fields\x18\x02 \x03(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x1f\n\x06\x66ields\x18\x05 \x03(\x0b\x32\x0f.ingot.v1.Field\x12/\n\x0eunknown_fields\x18\x06 \x01(\x0e\x32\x17.ingot.v1.UnknownFields\x12)\n\x07reading\x18\x07 \x01(\x0b\x32\x18.ingot.v1.ReadingOptions\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x01\n\x04Kind\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x1f\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x0f.ingot.v1.Field\x12\x12\n\nkey_fields\x18\x04 \x03(\t\x12\x13\n\x0bidentifiers\x18\x05 \x03(\t\x12\x12\n\nreferences\x18\x06 \x03(\t\"x\n\x0c\x42lockedValue\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.ingot.v1.BlockedValueType\x12\r\n\x05value\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x91\x01\n\x10\x42lockedValueType\x12\"\n\x1e\x42LOCKED_VALUE_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x42LOCKED_VALUE_TYPE_EMAIL\x10\x01\x12\x1c\n\x18\x42LOCKED_VALUE_TYPE_PHONE\x10\x02\x12\x1d\n\x19\x42LOCKED_VALUE_TYPE_DOMAIN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14ingot/v1/table.proto\x12\x08ingot.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14ingot/v1/field.proto\"\x97\x02\n\x05Table\x12\r\n\x05table\x18\x01 \x01(\t\x12\x12\n\nkey_fields\x18\x02 \x03(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x1f\n\x06\x66ields\x18\x05 \x03(\x0b\x32\x0f.ingot.v1.Field\x12/\n\x0eunknown_fields\x18\x06 \x01(\x0e\x32\x17.ingot.v1.UnknownFields\x12)\n\x07reading\x18\x07 \x01(\x0b\x32\x18.ingot.v1.ReadingOptions\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaf\x01\n\x04Kind\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x1f\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x0f.ingot.v1.Field\x12\x12\n\nkey_fields\x18\x04 \x03(\t\x12\x13\n\x0bidentifiers\x18\x05 \x03(\t\x12\x12\n\nreferences\x18\x06 \x03(\t\x12\x10\n\x08identity\x18\x07 \x03(\t\x12\x14\n\x0cneeds_one_of\x18\x08 \x03(\t\"x\n\x0c\x42lockedValue\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.ingot.v1.BlockedValueType\x12\r\n\x05value\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x91\x01\n\x10\x42lockedValueType\x12\"\n\x1e\x42LOCKED_VALUE_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x42LOCKED_VALUE_TYPE_EMAIL\x10\x01\x12\x1c\n\x18\x42LOCKED_VALUE_TYPE_PHONE\x10\x02\x12\x1d\n\x19\x42LOCKED_VALUE_TYPE_DOMAIN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ingot.v1.table_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BLOCKEDVALUETYPE']._serialized_start=632
-  _globals['_BLOCKEDVALUETYPE']._serialized_end=777
+  _globals['_BLOCKEDVALUETYPE']._serialized_start=672
+  _globals['_BLOCKEDVALUETYPE']._serialized_end=817
   _globals['_TABLE']._serialized_start=90
   _globals['_TABLE']._serialized_end=369
   _globals['_KIND']._serialized_start=372
-  _globals['_KIND']._serialized_end=507
-  _globals['_BLOCKEDVALUE']._serialized_start=509
-  _globals['_BLOCKEDVALUE']._serialized_end=629
+  _globals['_KIND']._serialized_end=547
+  _globals['_BLOCKEDVALUE']._serialized_start=549
+  _globals['_BLOCKEDVALUE']._serialized_end=669
 # @@protoc_insertion_point(module_scope)

@@ -134,6 +134,8 @@ class Kind(_message.Message):
     KEY_FIELDS_FIELD_NUMBER: _builtins.int
     IDENTIFIERS_FIELD_NUMBER: _builtins.int
     REFERENCES_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
+    NEEDS_ONE_OF_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """The kind's name, as in `CONTACTS`."""
     description: _builtins.str
@@ -157,6 +159,16 @@ class Kind(_message.Message):
     def references(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The kinds that its records refer to."""
 
+    @_builtins.property
+    def identity(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields, or names of what is derived, whose values together identify a record, in order. Empty where `key_fields` or
+        `identifiers` do.
+        """
+
+    @_builtins.property
+    def needs_one_of(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields of which a record must have at least one."""
+
     def __init__(
         self,
         *,
@@ -166,10 +178,12 @@ class Kind(_message.Message):
         key_fields: _abc.Iterable[_builtins.str] | None = ...,
         identifiers: _abc.Iterable[_builtins.str] | None = ...,
         references: _abc.Iterable[_builtins.str] | None = ...,
+        identity: _abc.Iterable[_builtins.str] | None = ...,
+        needs_one_of: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "fields", b"fields", "identifiers", b"identifiers", "key_fields", b"key_fields", "kind", b"kind", "references", b"references"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "fields", b"fields", "identifiers", b"identifiers", "identity", b"identity", "key_fields", b"key_fields", "kind", b"kind", "needs_one_of", b"needs_one_of", "references", b"references"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

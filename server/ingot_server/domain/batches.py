@@ -50,10 +50,10 @@ class Batch:
     update_time: datetime
 
 
-def batch_status(*, finished: bool, closed: bool, done: bool, imported: int) -> BatchStatus:
+def batch_status(*, finished: bool, closed: bool, given_up: bool, done: bool, imported: int) -> BatchStatus:
     """The status of a batch; `done` says that every chunk received is processed."""
     if finished and done:
         return BatchStatus.PROCESSED if imported else BatchStatus.FAILED
     if closed:
-        return BatchStatus.CANCELLED
+        return BatchStatus.FAILED if given_up else BatchStatus.CANCELLED
     return BatchStatus.UPLOADED if finished else BatchStatus.UPLOADING

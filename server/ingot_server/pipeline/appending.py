@@ -149,7 +149,7 @@ class Appender:
     def _refusal(self, found: OpenBatch) -> IngotError:
         self._batch.committed_offset = found.committed_offset
         if found.closed:
-            return imports.import_state_refused(found.import_id, "CANCELLED", "it takes nothing more")
+            return imports.import_closed(found.import_id, given_up=found.given_up)
         if found.finished:
             return BatchFinished()
         return UploadConflict()

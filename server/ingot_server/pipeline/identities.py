@@ -75,24 +75,21 @@ class Identities:
                 )
         return key
 
-    def take(self, record: dict[str, Any], names: Sequence[Name], identifiers: Sequence[str]) -> tuple[str, bool]:
+    def take(self, record: dict[str, Any], names: Sequence[Name], identifiers: Sequence[str]) -> str:
         """Gives its identifiers to the record that is meant, a new one if there is none, and completes `record`.
 
-        Returns the key, and whether `record` was completed by identifiers that it does not mention. Raises
-        IdentityConflict, and changes nothing then.
+        Returns the key. Raises IdentityConflict, and changes nothing then.
         """
         key = self.find(names)
         if key is None:
             key = self._new_key(identifier(names[0].identifier, names[0].value))
             self.held[key] = {}
         mine = self.held[key]
-        completed = False
         for name in identifiers:
             old = mine.get(name)
             if name not in record:
                 if old is not None:
                     record[name] = old
-                    completed = True
                 continue
             value = record[name]
             if value == old:
@@ -105,7 +102,7 @@ class Identities:
                 mine[name] = value
                 self.owners[identifier(name, value)] = key
                 self.changed.add(identifier(name, value))
-        return key, completed
+        return key
 
     def _new_key(self, wanted: str) -> str:
         # The key is taken if it was made of an identifier that has since moved to another record.

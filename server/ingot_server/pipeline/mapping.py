@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from ingot_server.domain.blocked import BlockedType, blockable
 from ingot_server.domain.records import KEY_BYTES_MAX, ErrorCode, Fault
 from ingot_server.pipeline.identities import Identities, IdentityConflict, identifier
@@ -66,20 +64,19 @@ async def look_up(
         found.own = (await _identities(connection, [table_id], chain.from_iterable(own)))[0]
         new = {identifier(names[0].identifier, names[0].value) for names in own if names}
         found.own.taken = await records.record_keys_taken(connection, table_id, new - found.own.owners.keys())
-    if kind.refers_to:
-        references = [reference for row in rows for reference in kind.references(row.record)]
-        await _look_up_references(connection, account_id, kind.refers_to, references, found)
+    if references := [reference for row in rows for reference in kind.references(row.record)]:
+        await _look_up_references(connection, account_id, references, found)
     return found
 
 
 async def _look_up_references(
     connection: "Connection",
     account_id: int,
-    kinds: Sequence[str],
     references: Sequence[Reference],
     found: Surroundings,
 ) -> None:
-    table_ids = await tables.table_ids_of_kinds(connection, account_id, list(kinds))
+    kinds = sorted({reference.kind for reference in references})
+    table_ids = await tables.table_ids_of_kinds(connection, account_id, kinds)
     for kind in kinds:
         names = [name for reference in references if reference.kind == kind for name in reference.names]
         if KINDS[kind].identifiers:
@@ -167,16 +164,15 @@ def _identify(row: Row, rules: Validator, around: Surroundings) -> None:
             if row.faults and row.is_faulty:
                 row.key = around.own.find(names) or identifier(names[0].identifier, names[0].value)
                 return
-            row.key, completed = around.own.take(row.record, names, kind.identifiers)
+            row.key = around.own.take(row.record, names, kind.identifiers)
         except IdentityConflict as conflict:
             row.key = identifier(names[0].identifier, names[0].value)
             row.blame(ErrorCode.CONFLICTING_IDENTIFIERS, conflict.message, conflict.field)
             return
-        if completed:
-            rules.derive(row.record)
-    elif kind.identity is not None and not (row.faults and row.is_faulty):
-        parts = kind.identity(row.record)
-        key = parts[0] if len(parts) == 1 else msgspec.json.encode(list(parts)).decode()
+        # Not before: only now the record has all its identifiers.
+        rules.derive(row.record)
+    elif kind.identity and not (row.faults and row.is_faulty):
+        key = kind.key_of(row.record)
         if (size := len(key.encode())) <= KEY_BYTES_MAX:
             row.key = key
         else:

@@ -171,7 +171,7 @@ class Upload:
         if self._batch.finished:
             raise BatchFinished
         if self._batch.closed:
-            raise imports.import_state_refused(self._batch.import_id, "CANCELLED", "it takes nothing more")
+            raise imports.import_closed(self._batch.import_id, given_up=self._batch.given_up)
         if isinstance(content, bytes):
             self._undecoded += content
             self._fresh_bytes += len(content)

@@ -6,6 +6,7 @@ batch goes to another worker with a higher lease generation, and whatever this o
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ from datetime import timedelta
 from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.pipeline.processing import LeaseLost, PreparedChunk, WriteLimits, adopt_keys, prepare_chunk, write
 from ingot_server.pipeline.settling import end_all_due, end_if_due
-from ingot_server.storage import batches, chunks, field_indexes, tables
+from ingot_server.storage import batches, chunks, field_indexes, imports, tables
 from ingot_server.storage.batches import Lease
 from ingot_server.storage.database import Database
 
 log = logging.getLogger(__name__)
 
+FAILURES_MAX = 5
+"""After so many failures in a row, of a sort that nobody foresaw, the import is given up."""
 TURN_CHUNKS = 16
 """After so many chunks a batch is given back, so that others get their turn."""
 
@@ -91,7 +94,7 @@ class Workers:
         """Processes chunks of a leased batch until there are none, or its turn is over.
 
         After an error that nobody expected the lease is left to run out, which keeps a batch that fails again and again
-        from occupying its worker.
+        from occupying its worker. After several in a row the import is given up: nobody is to wait for it for ever.
         """
         try:
             async with self._heartbeat(lease) as lost:
@@ -102,9 +105,23 @@ class Workers:
             with suppress(DatabaseUnavailable):
                 await batches.batch_release(self._database, lease)
             raise
+        except Exception:
+            await self._note_failure(lease)
+            raise
         else:
             await batches.batch_release(self._database, lease)
         await end_if_due(self._database, lease.import_id)
+
+    async def _note_failure(self, lease: Lease) -> None:
+        if await batches.batch_note_failure(self._database, lease) < FAILURES_MAX:
+            return
+        error_id = secrets.token_hex(4)
+        log.error("an import is given up", extra={"import_id": lease.import_id, "error_id": error_id})
+        message = (
+            f"The service gave up after {FAILURES_MAX} failures to process a part of the upload. What was written"
+            f" stays. Please report the id {error_id}; the details are in the server's log."
+        )
+        await imports.import_give_up(self._database, lease.import_id, message)
 
     async def _process_chunks(self, lease: Lease, lost: asyncio.Event) -> None:
         prepared, lease = await self._prepare_next(lease, lease.chunks_done)

@@ -193,6 +193,8 @@ def kind_message(kind: Kind) -> table_pb2.Kind:
         fields=map(field_message, kind.fields),
         key_fields=kind.key_fields,
         identifiers=kind.identifiers,
+        identity=kind.identity,
+        needs_one_of=kind.needs_one_of,
         references=kind.refers_to,
     )
 

@@ -40,6 +40,8 @@ class OpenBatch:
     """How many records, good and bad, lie before the committed offset."""
     finished: bool
     closed: bool
+    """Whether it takes nothing more, because the import was cancelled or given up."""
+    given_up: bool
     key_fields: tuple[str, ...] | None
     """The key fields that were known when the import was made; if there were none, records must carry their own. None
     if the records need none."""
@@ -84,6 +86,7 @@ async def batch_find(database: Database, account_id: int, import_id: int, batch_
         received=row["received"],
         finished=row["finished"],
         closed=row["closed"],
+        given_up=row["given_up"],
         key_fields=None if row["known_key_fields"] is None else tuple(row["known_key_fields"]),
         rules=row["rules"],
     )
@@ -209,6 +212,12 @@ async def batch_release(database: Database, lease: Lease) -> None:
     await database.execute(sql.batch_release, lease.batch_seq, lease.generation)
 
 
+async def batch_note_failure(database: Database, lease: Lease) -> int:
+    """Counts a failure that nobody foresaw; how many there were in a row, 0 if the lease was lost."""
+    row = await database.fetchrow(sql.batch_note_failure, lease.batch_seq, lease.generation)
+    return int(row["failures"]) if row else 0
+
+
 async def batch_settle_chunk(
     connection: "Connection", lease: Lease, outcome: Counts, errors_stored: int, warnings_stored: int
 ) -> bool:
@@ -249,7 +258,13 @@ def _batch(row: asyncpg.Record) -> Batch:
     return Batch(
         import_id=row["import_id"],
         batch_id=row["batch_id"],
-        status=batch_status(finished=row["finished"], closed=row["closed"], done=done, imported=total.imported),
+        status=batch_status(
+            finished=row["finished"],
+            closed=row["closed"],
+            given_up=row["given_up"],
+            done=done,
+            imported=total.imported,
+        ),
         committed_offset=row["committed_offset"],
         unit=OffsetUnit(row["unit"]) if row["unit"] else None,
         format=_format(row["format"]),

@@ -15,6 +15,7 @@ SELECT
     committed_offset,
     finished,
     closed,
+    given_up,
     upload_accepted + upload_rejected AS received,
     import.state,
     import.key_fields,
@@ -131,6 +132,14 @@ SET lease_until = clock_timestamp()
 WHERE batch_seq = $1
   AND lease_generation = $2
 
+-- name: batch_note_failure
+-- Counts a failure that nobody foresaw, if the lease is still ours. $1 batch, $2 lease generation.
+UPDATE batch
+SET failures = failures + 1
+WHERE batch_seq = $1
+  AND lease_generation = $2
+RETURNING failures
+
 -- name: batch_settle_chunk
 -- Counts a chunk as done, if the lease is still ours. $1 batch, $2 lease generation, $3 created, $4 updated,
 -- $5 unchanged, $6 superseded, $7 rejected, $8 errors stored, $9 warnings stored.
@@ -143,6 +152,7 @@ SET created = created + $3,
     errors_stored = errors_stored + $8,
     warnings_stored = warnings_stored + $9,
     chunks_done = chunks_done + 1,
+    failures = 0,
     update_time = clock_timestamp()
 WHERE batch_seq = $1
   AND lease_generation = $2

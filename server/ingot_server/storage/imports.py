@@ -19,7 +19,7 @@ from ingot_server.domain.imports import Import, ImportSpec, ImportState
 from ingot_server.domain.progress import Counts, Stage, percent, stage_state
 from ingot_server.domain.records import ErrorStage
 from ingot_server.storage import chunks, errors, tables
-from ingot_server.storage.database import Database
+from ingot_server.storage.database import Database, rows_touched
 from ingot_server.storage.sql import Queries
 
 sql = Queries("imports.sql")
@@ -142,8 +142,15 @@ async def import_cancel(database: Database, account_id: int, import_id: int) -> 
 async def import_end_cancel(database: Database, import_id: int) -> None:
     """CANCELLING becomes CANCELLED; from then on the counts stand still."""
     async with database.transaction() as connection:
-        await connection.execute(sql.import_close_batches, import_id)
+        await connection.execute(sql.import_close_batches, import_id, False)
         await connection.execute(sql.import_settle, import_id, ImportState.CANCELLING, ImportState.CANCELLED, "")
+
+
+async def import_give_up(database: Database, import_id: int, message: str) -> None:
+    """RECEIVING or PROCESSING becomes FAILED; from then on the counts stand still. What was written stays."""
+    async with database.transaction() as connection:
+        if rows_touched(await connection.execute(sql.import_give_up, import_id, message)):
+            await connection.execute(sql.import_close_batches, import_id, True)
 
 
 async def import_work_is_over(database: Database, import_id: int) -> bool:
@@ -192,6 +199,11 @@ def import_not_found(import_id: int) -> ImportNotFound:
 def import_state_refused(import_id: int, state: str, what_to_do: str) -> ImportStateRefused:
     """The error for a move that the state does not allow."""
     return ImportStateRefused(f"Import {import_id} is {state}: {what_to_do}.", import_id=import_id, state=state)
+
+
+def import_closed(import_id: int, *, given_up: bool) -> ImportStateRefused:
+    """The error for an upload to an import that was cancelled or given up."""
+    return import_state_refused(import_id, "FAILED" if given_up else "CANCELLED", "it takes nothing more")
 
 
 def counts(row: asyncpg.Record) -> Counts:

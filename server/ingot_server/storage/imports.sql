@@ -94,11 +94,18 @@ SET state = $3, state_message = $4, update_time = clock_timestamp(), finish_time
 WHERE import_id = $1
   AND state = $2
 
+-- name: import_give_up
+-- Ends an import that cannot be processed. $1 import id, $2 message.
+UPDATE import
+SET state = 'FAILED', state_message = $2, update_time = clock_timestamp(), finish_time = clock_timestamp()
+WHERE import_id = $1
+  AND state IN ('RECEIVING', 'PROCESSING')
+
 -- name: import_close_batches
--- Shuts the batches of a cancelled import. Waits for whoever is committing to one; after it, nobody can.
--- $1 import id.
+-- Shuts the batches of a cancelled import, or of one that is given up. Waits for whoever is committing to one; after it,
+-- nobody can. $1 import id, $2 whether it is given up.
 UPDATE batch
-SET closed = true, lease_generation = lease_generation + 1, update_time = clock_timestamp()
+SET closed = true, given_up = $2, lease_generation = lease_generation + 1, update_time = clock_timestamp()
 WHERE import_id = $1
   AND NOT closed
 

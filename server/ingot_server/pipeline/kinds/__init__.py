@@ -14,7 +14,11 @@ from ingot_server.pipeline.kinds.kind import Kind
 def _found() -> dict[str, Kind]:
     modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
     kinds = [module.KIND for module in modules if hasattr(module, "KIND")]
-    return {kind.name: kind for kind in sorted(kinds, key=lambda kind: kind.name)}
+    by_name = {kind.name: kind for kind in sorted(kinds, key=lambda kind: kind.name)}
+    for kind in kinds:
+        if by_name[kind.name] is not kind or not {*kind.refers_to} <= by_name.keys():
+            raise ValueError(f"{kind.name}: the name is not its alone, or it refers to a kind that does not exist")
+    return by_name
 
 
 KINDS = MappingProxyType(_found())

@@ -2,7 +2,7 @@
 
 from ingot_server.domain.fields import Field, FieldType
 from ingot_server.pipeline.kinds.contact_reference import CONTACT_FIELDS, CONTACT_NAMES, contact_of
-from ingot_server.pipeline.kinds.kind import DERIVED, Kind
+from ingot_server.pipeline.kinds.kind import Kind
 
 KIND = Kind(
     name="CONSENTS",
@@ -11,7 +11,7 @@ KIND = Kind(
         "later one takes the place of an earlier one, however the contact was named. Derived is `contact`, the "
         "contact's key."
     ),
-    identity=lambda consent: (consent[DERIVED]["contact"], consent["channel"], consent.get("purpose") or ""),
+    identity=("contact", "channel", "purpose"),
     refers_to=("CONTACTS",),
     references=contact_of,
     needs_one_of=CONTACT_NAMES,

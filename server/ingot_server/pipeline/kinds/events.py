@@ -12,7 +12,7 @@ from ingot_server.pipeline.kinds.kind import DERIVED, Kind, Record
 _SORTED = msgspec.json.Encoder(order="sorted", decimal_format="number")
 
 
-def _identity(event: Record) -> Sequence[str]:
+def _key_parts(event: Record) -> Sequence[str]:
     if event.get("id"):
         return (event["id"],)
     # Two events of one contact, name and moment are the same if they say the same: what is sent twice counts once.
@@ -28,7 +28,8 @@ KIND = Kind(
         "parameters together, so that one that is sent twice is there once. Derived is `contact`, the contact's "
         "key."
     ),
-    identity=_identity,
+    identity=("contact", "name", "time", "parameters"),
+    key_parts=_key_parts,
     refers_to=("CONTACTS",),
     references=contact_of,
     needs_one_of=CONTACT_NAMES,

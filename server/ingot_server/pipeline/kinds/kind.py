@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from ingot_server.domain.fields import Field
 from ingot_server.domain.records import ErrorCode, Fault
 
@@ -61,8 +63,11 @@ class Kind:
     """The key fields of its tables, if they name no others. A record without them is rejected as it arrives."""
     identifiers: tuple[str, ...] = ()
     """Fields each of which alone identifies a record, the strongest first."""
-    identity: Callable[[Record], Sequence[str]] | None = None
-    """The parts of the key of a record, which has all required fields, and all that was derived under DERIVED."""
+    identity: tuple[str, ...] = ()
+    """Fields, or names of what is derived, whose values together identify a record, in order."""
+    key_parts: Callable[[Record], Sequence[str]] | None = None
+    """The parts of a record's key, where the values of `identity` are not all there is to it. The record has all
+    required fields, and what was derived under DERIVED."""
     needs_one_of: tuple[str, ...] = ()
     """Fields of which at least one must have a value."""
     refers_to: tuple[str, ...] = ()
@@ -74,7 +79,30 @@ class Kind:
     derive: Callable[[Record], Mapping[str, Any]] = no_fields
     """What follows from the fields of a record."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError if the kind contradicts itself: better at the start than in an import."""
+        names = [name for field in self.fields for name in (field.name, *field.aliases)]
+        fields = {field.name for field in self.fields}
+        if len(set(names)) < len(names) or DERIVED in names:
+            raise ValueError(f"{self.name}: the names and aliases of its fields are not distinct, or one is {DERIVED}")
+        if unknown := {*self.identifiers, *self.needs_one_of, *self.key_fields} - fields:
+            raise ValueError(f"{self.name}: it has no field {', '.join(sorted(unknown))}")
+        if bool(self.identifiers) + bool(self.identity) + bool(self.key_fields) > 1:
+            raise ValueError(f"{self.name}: expected only one of identifiers, identity and key_fields")
+
     @property
     def identifies_itself(self) -> bool:
         """Whether its records need no key fields, neither by its own nor by a table's choice."""
         return bool(self.identifiers or self.identity)
+
+    def key_of(self, record: Record) -> str:
+        """The key of a record that `identity` identifies."""
+        parts = self.key_parts(record) if self.key_parts else [self._part(record, name) for name in self.identity]
+        return parts[0] if len(parts) == 1 else msgspec.json.encode(parts).decode()
+
+    @staticmethod
+    def _part(record: Record, name: str) -> str:
+        value = record[name] if name in record else record.get(DERIVED, {}).get(name)
+        if isinstance(value, str):
+            return value
+        return "" if value is None else msgspec.json.Encoder(decimal_format="number").encode(value).decode()

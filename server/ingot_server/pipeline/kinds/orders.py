@@ -52,7 +52,7 @@ KIND = Kind(
         "`total` if it is missing and every item has a price: the sum of price times quantity (1 if missing), "
         "plus `shipping`, minus `discount`."
     ),
-    identity=lambda order: (order["id"],),
+    identity=("id",),
     refers_to=("CONTACTS", "TICKET_BUNDLES"),
     needs_one_of=CONTACT_NAMES,
     references=_references,

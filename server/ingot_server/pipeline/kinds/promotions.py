@@ -9,7 +9,7 @@ KIND = Kind(
     description=(
         "Offers, past, present and to come: a promotion that is over is as good as any. It is identified by its `id`."
     ),
-    identity=lambda promotion: (promotion["id"],),
+    identity=("id",),
     check=ends_after_start("starts_at", "ends_at"),
     fields=(
         Field("id", FieldType.IDENTIFIER, "Its number.", required=True, aliases=("promotion_id",)),

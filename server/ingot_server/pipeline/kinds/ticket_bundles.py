@@ -6,7 +6,7 @@ from ingot_server.pipeline.kinds.kind import Kind
 KIND = Kind(
     name="TICKET_BUNDLES",
     description="Tickets that are sold together. A bundle is identified by its `id`, by which items of orders name it.",
-    identity=lambda bundle: (bundle["id"],),
+    identity=("id",),
     fields=(
         Field("id", FieldType.IDENTIFIER, "Its number.", required=True, aliases=("ticket_bundle_id",)),
         Field("name", FieldType.TEXT, "Its name."),

@@ -12,7 +12,7 @@ KIND = Kind(
         "a contact, by `contact_id`, `email` or `phone`, the contact must exist. Derived is `contact`, the "
         "contact's key."
     ),
-    identity=lambda voucher: (voucher["voucher_set"], voucher["code"]),
+    identity=("voucher_set", "code"),
     refers_to=("CONTACTS",),
     references=contact_of,
     check=ends_after_start("starts_at", "expires_at"),

@@ -49,6 +49,10 @@ def table_violations(rules: Rules, path: str) -> Mapping[str, str]:
             found[f"{at}.type"] = f"expected {known.type}{many}: the kind {rules.kind} has a field {own.name!r}"
         if known is not None and known.fields and own.fields:
             found[f"{at}.fields"] = f"expected none: the kind {rules.kind} knows the fields of {own.name!r}"
+        if known is not None and known.pattern and own.pattern:
+            found[f"{at}.pattern"] = f"expected none: the kind {rules.kind} has one for {own.name!r}"
+        if known is not None and known.allowed and not {*own.allowed} <= {*known.allowed}:
+            found[f"{at}.allowed_values"] = f"expected some of the kind's own: {', '.join(known.allowed)}"
         if own.name == DERIVED and rules.kind != GENERIC:
             found[f"{at}.name"] = f"expected another name: {DERIVED!r} holds what Ingot derives from the record"
     found.update(_clashes(merged_fields(rules), path))

@@ -14,6 +14,7 @@ from ingot_server.pipeline.values import Doubtful, Reader, Unreadable, reader
 _SHOWN_CHARACTERS_MAX = 100
 _ADDRESSES = (FieldType.EMAIL, FieldType.PHONE)
 _NO_VALUES: tuple[Any, ...] = (None, "", [])
+_TEXTS = (FieldType.TEXT, FieldType.ANY)
 
 Constraint = Callable[[Any], Any]
 """Gives the value, perhaps in another spelling; raises Unreadable if it is not one of those that there may be."""
@@ -50,7 +51,8 @@ class _FieldReader:
     nested: "ObjectReader | None"
     code: ErrorCode
     """For values of the wrong type."""
-    empty_is_none: bool
+    empty_is_missing: bool
+    """Whether the empty string is no value: a cell of a CSV row with nothing in it."""
     is_address: bool
     is_quick: bool
     """Whether there is nothing to it but to be read."""
@@ -60,14 +62,11 @@ class _FieldReader:
         if not self.field.many:
             return self._one(item, path, row)
         items = item if isinstance(item, list) else [item]
-        values = [
-            self._one(element, f"{path}[{number}]", row)
-            for number, element in enumerate(items)
-            if element is not None and not (element == "" and self.empty_is_none)
-        ]
-        if UNREAD in values:
+        values = [self._one(element, f"{path}[{number}]", row) for number, element in enumerate(items)]
+        if any(value is UNREAD for value in values):
             row.unread.add(path)
-            values = [value for value in values if value is not UNREAD]
+            # Objects stay where they were: kinds tell of others in the list by their place.
+            return [{} if value is UNREAD else value for value in values] if self.nested else UNREAD
         return values
 
     def _one(self, item: Any, path: str, row: Row) -> Any:
@@ -120,7 +119,7 @@ class ObjectReader:
                     else None
                 ),
                 code=ErrorCode.INVALID_CUSTOM_ATTRIBUTE if field.name in own else ErrorCode.INVALID_VALUE,
-                empty_is_none=field.type not in (FieldType.TEXT, FieldType.ANY),
+                empty_is_missing=field.type not in _TEXTS or bool(field.allowed or field.pattern),
                 is_address=field.type in _ADDRESSES,
                 is_quick=not (field.many or field.fields or field.allowed or field.pattern),
             )
@@ -161,8 +160,10 @@ class ObjectReader:
     @staticmethod
     def _take(known: _FieldReader, item: Any, read: dict[str, Any], prefix: str, row: Row) -> None:
         name = known.name
-        if item is None or (item == "" and known.empty_is_none):
+        if item is None:
             read.setdefault(name, None)
+            return
+        if item == "" and known.empty_is_missing:
             return
         path = prefix + name
         value = known.value(item, path, row)

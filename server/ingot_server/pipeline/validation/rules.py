@@ -14,7 +14,7 @@ _WORD_START = re.compile(r"_([a-z0-9])")
 def merged_fields(rules: Rules) -> tuple[Field, ...]:
     """The fields of the kind and the declared ones, each with all its aliases. KeyError for an unknown kind.
 
-    A declared field with the name of one of the kind's narrows that one: both must be satisfied.
+    A declared field with the name of one of the kind's narrows that one: `declaring` sees to it that it only narrows.
     """
     declared = {own.name: own for own in rules.fields}
     built_in = [_with_all_names(known) for known in KINDS[rules.kind].fields]
@@ -41,9 +41,9 @@ def _narrowed(known: Field, own: Field) -> Field:
         known,
         required=own.required or known.required,
         aliases=(*known.aliases, *own.aliases),
-        pattern=own.pattern,
+        pattern=own.pattern or known.pattern,
         allowed=own.allowed or known.allowed,
-        default=own.default,
+        default=known.default if own.default is None else own.default,
         indexed=own.indexed,
         fields=known.fields or own.fields,
     )

@@ -67,7 +67,8 @@ class Validator:
             row.blame(ErrorCode.TOO_LITTLE_INFORMATION, f"Too little information: expected a value for one of {names}.")
         for fault in kind.check(record):
             row.blame(fault.code, fault.message, fault.field)
-        if not row.faults or not row.is_faulty:
+        # What has identifiers gets more of them when it is mapped.
+        if not kind.identifiers and not (row.faults and row.is_faulty):
             self.derive(record)
         return row
 

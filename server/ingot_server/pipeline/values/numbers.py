@@ -15,6 +15,7 @@ INTEGER_DIGITS_MAX = 30
 NUMBER_DIGITS_MAX = 40
 
 _INTEGER_END = 10**INTEGER_DIGITS_MAX
+_NUMBER_END = 10**NUMBER_DIGITS_MAX
 # A sign, the decimal sign, and between any two digits a group sign.
 _TEXT_CHARACTERS_MAX = 2 * NUMBER_DIGITS_MAX + 2
 _WHOLE = r"(?:0|[1-9][0-9]*)"
@@ -52,15 +53,21 @@ def number_reader(reading: Reading) -> Reader:
 
     def read(value: object) -> int | Decimal:
         if type(value) is int:
-            return value
-        if type(value) is Decimal:
-            if value.is_finite():
+            if -_NUMBER_END < value < _NUMBER_END:
+                return value
+        elif type(value) is Decimal:
+            # The sign, the point and the exponent take up to seven characters.
+            if value.is_finite() and (len(str(value)) <= NUMBER_DIGITS_MAX or _digits_of(value) <= NUMBER_DIGITS_MAX):
                 return value
         elif type(value) is str and (text := plain(value)) and _digits(text) <= NUMBER_DIGITS_MAX:
             return Decimal(text)
         raise unreadable(expected, value)
 
     return read
+
+
+def _digits_of(value: Decimal) -> int:
+    return len(value.as_tuple().digits)
 
 
 def _plain(locale: str, *, with_decimals: bool) -> Plain:

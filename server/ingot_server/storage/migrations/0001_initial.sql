@@ -142,6 +142,10 @@ CREATE TABLE batch (
     warnings_stored bigint NOT NULL DEFAULT 0,
     -- Set when the import is cancelled: whoever still writes finds no row to update, and gives up.
     closed boolean NOT NULL DEFAULT false,
+    -- Whether it was closed because the service gave the import up.
+    given_up boolean NOT NULL DEFAULT false,
+    -- How often in a row the processing of its next chunk has failed for a reason that nobody foresaw.
+    failures integer NOT NULL DEFAULT 0,
     -- The batch that was given back longest ago is claimed first; a new one waits for its turn like any other.
     lease_until timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Raised by each claim: a worker whose lease was taken over writes nothing more.

@@ -13,14 +13,20 @@ _HEAD = """# Kinds
 A kind says which fields records have, what identifies them, what they refer to, and what is derived from them.
 A table has one kind, GENERIC unless it is named; `ListKinds` and `ingot kinds` tell what this page tells.
 
-* A field is known by its name and its other names, by all of these in camelCase, and by any of these with a `_` in front: `first_name`, `firstName`, `_first_name` and `_firstName` are one field.
+* A field of a kind is known by its name and its other names, whatever their case, blanks, hyphens and underscores: `first_name`, `firstName`, `_first_name` and `First Name` are one field.
   It is stored under its name.
+  Fields that a table declares are known by their exact names only.
 * A value is read as the field's type and stored in that type's normal form; [field.proto](../protos/ingot/v1/field.proto) explains each type.
   What cannot be read rejects the record with `INVALID_VALUE`; nothing is guessed.
 * Null is no value, and stored as null; the empty string, where the type is not TEXT, is as if the field were missing.
   A record without a value for a required field is rejected with `TOO_LITTLE_INFORMATION`.
 * A single value for a list becomes a list of one.
 * Other fields are kept as they come, unless the table rejects unknown fields; a table can declare fields of its own.
+* A record that refers to a contact is stored with the contact's key and table, `derived.contact` and `derived.contact_table`.
+  It names the contact by any of its identifiers, under the rules of [CONTACTS](#contacts); of several tables of contacts, the one that knows the strongest identifier counts, and of those the oldest.
+  A contact that comes later does not mend a record that was rejected: send it again.
+* The key of a contact is made of the identifier it came with at first, as in `email=ada@example.org`, and never changes; if another contact has that key already, `~2` follows.
+  To ask by an identifier that it has now, write `email:ada@example.org`.
 * `derived` holds what Ingot derived from the record; what is sent under this name is ignored.
 """
 

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import email_validator
 import phonenumbers
 
-from tests.api.model import Format, Number, Piece, comparable, decoded, pieces, read_record
+from tests.api.model import KEY_BYTES_MAX, Format, Number, Piece, comparable, decoded, pieces, read_record
 
 MANUAL = Path(__file__).parents[2] / "docs" / "kinds.md"
 CONTACT_NAMES = ("contact_id", "email", "phone")
@@ -64,16 +64,18 @@ class Spec:
     @property
     def names(self) -> list[str]:
         """All names under which a value may come."""
-        plain = [self.name, *self.aliases]
-        if self.is_declared:
-            return plain
-        both = [*plain, *map(camel_case, plain)]
-        return [*both, *("_" + name for name in both)]
+        return [self.name, *self.aliases]
+
+    def is_named(self, name: str) -> bool:
+        """Whether a value for the field may come under this name."""
+        if name in self.names or self.is_declared:
+            return name in self.names
+        return simple(name) in map(simple, self.names)
 
 
-def camel_case(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
+def simple(name: str) -> str:
+    """A name without its case, blanks, hyphens and underscores."""
+    return "".join(sign for sign in name if sign not in " -_").casefold()
 
 
 @cache
@@ -169,7 +171,7 @@ def read(type: str, value: Any, reading: Reading) -> Any:
         return READERS[type](plain(value.text, type), Reading())
     if not isinstance(value, str):
         raise Unreadable
-    # Blanks at the ends are part of texts only. Of booleans too, to the letter: those are not asked for.
+    # Blanks at the ends are part of texts only, and to the letter of booleans: these are not asked for.
     return READERS[type](value.strip(), reading)
 
 
@@ -220,22 +222,26 @@ def _email(text: str, _: Reading) -> str:
         raise Unreadable from None
 
 
-PHONE = re.compile(r"\s*\+?[\d\s()./\-\u2010-\u2015\u2212]+", re.ASCII)
+PHONE = re.compile(r"[\d+ \xa0\u2009\u202f()./\u2010-\u2014\u2212-]+", re.ASCII)
 """Letters and extensions are no part of a number that can be stored."""
 
 
 def _phone(text: str, reading: Reading) -> str:
     dialled = re.sub(r"[^\d+]", "", text)
-    if not PHONE.fullmatch(text.replace("\xa0", " ").replace("\u202f", " ")):
+    if not PHONE.fullmatch(text) or "+" in dialled[1:]:
         raise Unreadable
     try:
         number = phonenumbers.parse(re.sub("^00", "+", dialled), reading.country or None)
     except phonenumbers.NumberParseException:
         raise Unreadable from None
-    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
-        raise Unreadable
     normal: str = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     if not phonenumbers.is_valid_number(number):
+        if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
+            raise Unreadable
+        # Not in the documents: a prefix too many, as in "+49 (0)0910 244413", could be lost when it is read again.
+        again = phonenumbers.parse(normal)
+        if phonenumbers.format_number(again, phonenumbers.PhoneNumberFormat.E164) != normal:
+            raise Unreadable
         raise Doubt(normal)
     return normal
 
@@ -371,18 +377,19 @@ class Reader:
     def object(self, specs: Sequence[Spec], given: dict[str, Any], path: str = "") -> dict[str, Any]:
         """The fields of an object in their normal form; those that could not be read are left out."""
         found: dict[str, Any] = {}
-        known = {name: spec for spec in specs for name in spec.names}
         for name, value in given.items():
-            if name in known and is_missing(known[name], value):
+            exact = [spec for spec in specs if name in spec.names]
+            spec = next(iter(exact or [spec for spec in specs if spec.is_named(name)]), None)
+            if spec is not None and is_missing(spec, value):
                 continue
-            if name in known:
-                spec = known[name]
+            if spec is not None:
                 read = self.field(spec, value, path + spec.name)
                 held = found.get(spec.name)
                 # The documents do not say what it means if a field comes under two names: two values are an error.
-                if None not in (held, read) and comparable(held) != comparable(read):
+                both = is_readable(held) and is_readable(read) and "" not in (held, read)
+                if both and comparable(held) != comparable(read):
                     self.told.add(Told("INVALID_VALUE", path + spec.name))
-                found[spec.name] = read if held is None else held
+                found[spec.name] = read if held in (None, "") else held
             elif self.rejects_unknown:
                 self.told.add(Told("INVALID_CUSTOM_ATTRIBUTE", path + name))
             else:
@@ -435,6 +442,10 @@ UNREADABLE = object()
 """Stands for a value that could not be read: it is there, and nothing more is known about it."""
 
 
+def is_readable(value: Any) -> bool:
+    return value is not None and value is not UNREADABLE and not (isinstance(value, list) and UNREADABLE in value)
+
+
 def is_missing(spec: Spec, value: Any) -> bool:
     """Whether a value is as if the field were missing."""
     return value == "" and (spec.type not in ("TEXT", "ANY") or bool(spec.pattern or spec.allowed))
@@ -466,6 +477,7 @@ class Table:
     rejects_unknown: bool = False
     reading: Reading = Reading()
     rows: dict[str, Stored] = field(default_factory=dict)
+    name: str = ""
 
     @property
     def specs(self) -> tuple[Spec, ...]:
@@ -485,7 +497,7 @@ class Account:
     """Tables, what is blocked, and what imports make of it."""
 
     def __init__(self, tables: dict[str, Table], blocked: Blocked = Blocked()) -> None:
-        self.tables = tables
+        self.tables = {name: replace(table, name=name) for name, table in tables.items()}
         self.blocked = blocked
         self._import_number = 0
 
@@ -505,6 +517,9 @@ class Account:
         for index, piece in enumerate(found):
             outcome.received += 1
             told = self._apply(table, piece, reading.or_else(table.reading), outcome)
+            if any(not one.is_warning for one in told):
+                # A warning says that the record was imported.
+                told = {one for one in told if not one.is_warning}
             if told:
                 outcome.told[index, piece.line] = told
             outcome.rejected += any(not one.is_warning for one in told)
@@ -548,11 +563,15 @@ class Account:
         if table.kind == "CONTACTS":
             key = identified(table, record, told)
             derived |= of_contact(record)
+        told |= {Told("INVALID_VALUE", name) for name in table.key_fields if isinstance(record.get(name), dict | list)}
         if any(not one.is_warning for one in told):
             return told
         if derived:
             record["derived"] = derived
-        self._write(table, key or key_of(table, record), record, outcome)
+        key = key or key_of(table, record)
+        if len(key.encode()) > KEY_BYTES_MAX:
+            return told | {Told("INVALID_VALUE", table.key_fields[0] if len(table.key_fields) == 1 else "")}
+        self._write(table, key, record, outcome)
         return told
 
     def _write(self, table: Table, key: str, record: dict[str, Any], outcome: Outcome) -> None:
@@ -573,13 +592,17 @@ class Account:
         named = {name.removeprefix("contact_"): record[name] for name in CONTACT_NAMES if record.get(name) is not None}
         if not named:
             return {}
-        for table in self._tables("CONTACTS"):
+        # The strongest identifier that any table knows decides in which one to look, the oldest first.
+        tables = (
+            table for name, value in named.items() for table in self._tables("CONTACTS") if table.holder(name, value)
+        )
+        for table in tables:
             key, conflict = holder_of(table, named)
             if conflict:
                 told.add(Told("CONFLICTING_IDENTIFIERS", "contact_id" if conflict == "id" else conflict))
                 return {}
             if key is not None:
-                return {"contact": key}
+                return {"contact": key, "contact_table": table.name}
         told.add(Told("CONTACT_NOT_FOUND", next(name for name in CONTACT_NAMES if record.get(name) is not None)))
         return {}
 
@@ -609,23 +632,20 @@ class Account:
 
 def has_key(given: dict[str, Any], name: str, specs: Sequence[Spec]) -> bool:
     """Whether a record has a value for a key field, under any of its names."""
-    names = next((spec.names for spec in specs if spec.name == name), [name])
-    return any(given.get(one) not in (None, "") for one in names)
+    spec = next((spec for spec in specs if spec.name == name), Spec(name, is_declared=True))
+    return any(spec.is_named(one) and value not in (None, "") for one, value in given.items())
 
 
 def key_of(table: Table, record: dict[str, Any]) -> str:
     """What identifies a record that has no identifiers."""
     if table.kind == "EVENTS" and record.get("id") is None:
-        # How this is written is not documented: it only has to be the same for the same event.
-        parts = (
-            record["derived"]["contact"],
-            record["name"],
-            record["time"],
-            comparable(record.get("parameters") or {}),
-        )
-        return repr(parts)
-    if table.kind == "CONSENTS":
-        values = [record["derived"]["contact"], record["channel"], record.get("purpose") or ""]
+        # How the parameters are written there is not documented: only that they make a difference.
+        parameters = hash(comparable(record.get("parameters") or {}))
+        contact = [record["derived"]["contact_table"], record["derived"]["contact"]]
+        values = [*contact, record["name"], record["time"], f"{parameters & (1 << 64) - 1:016x}"]
+    elif table.kind == "CONSENTS":
+        contact = [record["derived"]["contact_table"], record["derived"]["contact"]]
+        values = [*contact, record["channel"], record.get("purpose") or ""]
     else:
         names = KEY_OF_KIND.get(table.kind) or table.key_fields or ("id",)
         values = [as_text(record[name]) for name in names]
@@ -669,7 +689,7 @@ def identified(contacts: Table, record: dict[str, Any], told: set[Told]) -> str:
     if found is None:
         if not named:
             return ""
-        key = wanted = "{}:{}".format(*next(iter(named.items())))
+        key = wanted = "{}={}".format(*next(iter(named.items())))
         number = 1
         while key in contacts.rows:
             number += 1

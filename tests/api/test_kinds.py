@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from ingot.v1 import field_pb2, import_pb2, record_error_pb2, record_pb2, stage_pb2
+from ingot.v1 import field_pb2, import_pb2, record_error_pb2, record_pb2, stage_pb2, table_pb2
 from ingot.v1 import record_service_pb2 as pb
 from ingot.v1 import table_service_pb2 as ts
 from tests.calling import Caller, reason_of, records
@@ -61,7 +61,7 @@ async def test_a_contact_is_one_record_whether_it_comes_by_id_email_or_phone(cal
         }
     ]
     for key in ("id:1", "email:ada@example.org", "email: ADA@example.org", "phone:+46701740605"):
-        assert (await get(caller, "people", key))[0] == "id:1"
+        assert (await get(caller, "people", key))[0] == "id=1"
 
 
 async def test_a_key_stays_when_the_identifiers_change(caller: Caller) -> None:
@@ -69,13 +69,22 @@ async def test_a_key_stays_when_the_identifiers_change(caller: Caller) -> None:
     await write(caller, "people", {"email": "a@example.org", "id": 7})
     await write(caller, "people", {"id": 7, "email": "b@example.org"})
     key, record = await get(caller, "people", "email:b@example.org")
-    assert (key, record["id"]) == ("email:a@example.org", "7")
-    # The address is free, and the key that was made of it is not.
+    assert (key, record["id"]) == ("email=a@example.org", "7")
+    # The address is free, and the key that was made of it is not; nobody who asks by address gets the wrong contact.
     answer = await write(caller, "people", {"email": "a@example.org", "name": "another"})
     assert answer.counts.created == 1
     assert [row.get("name") for row in await caller.table("people")] == [None, "another"]
     listed = await caller.records.ListRecords(pb.ListRecordsRequest(table="people"))
-    assert [found.key for found in listed.records] == ["email:a@example.org", "email:a@example.org~2"]
+    assert [found.key for found in listed.records] == ["email=a@example.org", "email=a@example.org~2"]
+
+
+async def test_a_key_and_an_identifier_are_never_mistaken_for_each_other(caller: Caller) -> None:
+    await write(caller, "people", {"email": "a@example.org", "id": 7}, kind="CONTACTS")
+    await write(caller, "people", {"id": 7, "email": "b@example.org"})
+    await write(caller, "people", {"email": "a@example.org", "name": "another"})
+    gone = await caller.records.DeleteRecords(pb.DeleteRecordsRequest(table="people", keys=["email:a@example.org"]))
+    assert gone.deleted == 1
+    assert [row["id"] for row in await caller.table("people")] == ["7"]
 
 
 async def test_null_takes_an_identifier_away_and_silence_keeps_it(caller: Caller) -> None:
@@ -105,10 +114,10 @@ async def test_identifiers_of_two_contacts_are_a_conflict(caller: Caller) -> Non
         (0, Code.RECORD_ERROR_CODE_CONFLICTING_IDENTIFIERS, "phone"),
         (1, Code.RECORD_ERROR_CODE_CONFLICTING_IDENTIFIERS, "email"),
     ]
-    assert "id:1" in errors[0].message
-    assert "id:2" in errors[0].message
+    assert "id=1" in errors[0].message
+    assert "id=2" in errors[0].message
     assert (done.counts.updated, done.counts.created, done.counts.rejected) == (1, 2, 2)
-    assert (await get(caller, "people", "email:a@example.org"))[0] == "id:5"
+    assert (await get(caller, "people", "email:a@example.org"))[0] == "id=5"
 
 
 async def test_a_deleted_contact_gives_its_identifiers_back(caller: Caller) -> None:
@@ -165,7 +174,7 @@ async def test_an_order_finds_its_contact_and_derives_its_total(caller: Caller) 
     )
     assert (errors, done.counts.created) == ([], 1)
     key, order = await get(caller, "orders", "5")
-    assert (key, order["derived"]) == ("5", {"contact": "id:1", "total": 26.00})
+    assert (key, order["derived"]) == ("5", {"contact": "id=1", "contact_table": "people", "total": 26.00})
     assert order["packages"] == [{"id": "p"}]
 
 
@@ -181,8 +190,8 @@ async def test_a_consent_is_one_record_however_its_contact_is_named(caller: Call
     )
     assert errors == []
     assert (done.counts.created, done.counts.superseded) == (1, 1)
-    key, consent = await get(caller, "consents", '["id:1","email","newsletter"]')
-    assert (consent["granted"], consent["channel"], key) == (False, "email", '["id:1","email","newsletter"]')
+    key, consent = await get(caller, "consents", '["people","id=1","email","newsletter"]')
+    assert (consent["granted"], consent["channel"], key) == (False, "email", '["people","id=1","email","newsletter"]')
 
 
 async def test_an_event_that_is_sent_twice_is_there_once(caller: Caller) -> None:
@@ -283,3 +292,59 @@ async def test_contacts_that_come_in_parallel_batches_are_still_one(caller: Call
     done = await caller.finish(import_id)
     assert done.counts == stage_pb2.RecordCounts(received=2000, created=500, superseded=1500)
     assert len(await caller.table("people")) == 500
+
+
+async def test_a_key_that_comes_free_within_a_chunk_is_still_taken(caller: Caller) -> None:
+    await write(caller, "people", {"email": "a@example.org"}, kind="CONTACTS")
+    await write(caller, "people", {"id": 1, "email": "a@example.org"})
+    await write(caller, "people", {"id": 1, "email": "b@example.org"})
+    await write(caller, "people", {"id": 9})
+    await write(caller, "people", {"id": 9, "email": "a@example.org"})
+    await write(caller, "people", {"id": 9, "email": "c@example.org"}, {"email": "a@example.org", "name": "third"})
+    assert (await get(caller, "people", "id:1"))[1]["email"] == "b@example.org"
+    assert (await get(caller, "people", "email:a@example.org"))[1]["name"] == "third"
+    assert len(await caller.table("people")) == 3
+
+
+async def test_identifiers_of_different_contacts_are_told_apart_even_if_all_are_known(caller: Caller) -> None:
+    phone = "+46701740605"
+    await write(caller, "people", {"id": 1, "email": "a@example.org"}, kind="CONTACTS")
+    await write(caller, "people", {"id": 2, "email": "b@example.org", "phone": phone})
+    rows = [{"email": "a@example.org", "id": None}, {"id": 1, "email": "b@example.org", "phone": phone}]
+    answer = await write(caller, "people", *rows)
+    assert codes_of(answer.errors) == [(1, Code.RECORD_ERROR_CODE_CONFLICTING_IDENTIFIERS, "email")]
+    assert (await get(caller, "people", "email:b@example.org"))[1]["id"] == "2"
+
+
+async def test_many_warnings_hide_no_error(caller: Caller) -> None:
+    many = field_pb2.Field(name="phones", type=field_pb2.FIELD_TYPE_PHONE, many=True)
+    table = table_pb2.Table(table="people", kind="CONTACTS", fields=[many])
+    await caller.tables.CreateTable(ts.CreateTableRequest(table=table))
+    doubtful = [f"+4670{number:06}" for number in range(999_880, 1_000_000)]
+    answer = await write(caller, "people", {"id": 1, "phones": doubtful, "birth_date": "garbage"})
+    assert codes_of(answer.errors) == [(0, Code.RECORD_ERROR_CODE_INVALID_VALUE, "birth_date")]
+
+
+async def test_the_strongest_name_decides_in_which_table_a_contact_is_found(caller: Caller) -> None:
+    await write(caller, "old", {"id": "Z1", "email": "z@example.org"}, kind="CONTACTS")
+    await write(caller, "new", {"id": "Z2", "email": "z@example.org"}, kind="CONTACTS")
+    answer = await write(caller, "orders", {"id": 1, "contact_id": "Z2", "email": "z@example.org"}, kind="ORDERS")
+    assert list(answer.errors) == []
+    assert (await get(caller, "orders", "1"))[1]["derived"] == {"contact": "id=Z2", "contact_table": "new"}
+    rows = [{"contact_id": id_, "channel": "sms", "granted": id_ == "Z1"} for id_ in ("Z1", "Z2")]
+    assert (await write(caller, "consents", *rows, kind="CONSENTS")).counts.created == 2
+
+
+async def test_names_of_a_kinds_fields_are_known_as_people_write_them(caller: Caller) -> None:
+    rows = [{"ID": 1, "E-Mail": "a@example.org", "First Name": "Ada", "POSTAL_CODE": 1, "_birthDate": "1815-12-10"}]
+    assert (await write(caller, "people", *rows, kind="CONTACTS")).counts.created == 1
+    (row,) = await caller.table("people")
+    assert set(row) == {"id", "email", "first_name", "postal_code", "birth_date", "derived"}
+
+
+async def test_equal_parameters_of_an_event_are_equal_however_numbers_are_written(caller: Caller) -> None:
+    await write(caller, "people", {"id": 1}, kind="CONTACTS")
+    event = {"name": "n", "time": "2026-01-01T00:00Z", "contact_id": 1}
+    rows = [{**event, "parameters": {"x": [1, 100]}}, {**event, "parameters": {"x": [1.0, 1e2]}}]
+    answer = await write(caller, "events", *rows, kind="EVENTS")
+    assert (answer.counts.created, answer.counts.unchanged) == (1, 1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import field_mask_pb2, struct_pb2
+from google.protobuf import field_mask_pb2, json_format, struct_pb2
 from google.rpc import error_details_pb2
 
 from ingot.v1 import field_pb2, record_error_pb2, record_pb2, table_pb2
@@ -172,7 +172,7 @@ async def test_wrong_declarations_are_refused_with_each_place(caller: Caller) ->
         Field(name="a", type=text, pattern="("),
         Field(name="b", type=field_pb2.FIELD_TYPE_NUMBER, pattern="x"),
         Field(name="c", type=text, many=True, indexed=True),
-        Field(name="d", type=field_pb2.FIELD_TYPE_INTEGER, default_value=struct_pb2.Value(string_value="x")),
+        Field(name="items[].sku"),
         Field(name="e", type=text, pattern="(a{1000}){1000}"),
         Field(name="f", type=text, allowed_values=["x", "x"]),
         Field(name="g", type=text, fields=[Field(name="h")]),
@@ -182,7 +182,7 @@ async def test_wrong_declarations_are_refused_with_each_place(caller: Caller) ->
         "table.fields[1].pattern",
         "table.fields[2].type",
         "table.fields[3].indexed",
-        "table.fields[4].default_value",
+        "table.fields[4].name",
         "table.fields[5].pattern",
         "table.fields[6].allowed_values",
         "table.fields[7].fields",
@@ -207,6 +207,88 @@ async def test_wrong_declarations_are_refused_with_each_place(caller: Caller) ->
     with pytest.raises(grpc.aio.AioRpcError) as missing:
         await caller.tables.GetTable(ts.GetTableRequest(table="things"))
     assert missing.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("", Field(name="d", type=field_pb2.FIELD_TYPE_INTEGER, default_value=struct_pb2.Value(string_value="x"))),
+        ("", Field(name="d", default_value=struct_pb2.Value(number_value=float("nan")))),
+        ("", Field(name="d", default_value=struct_pb2.Value(string_value="x" * 501))),
+        (
+            "CONTACTS",
+            Field(
+                name="email",
+                type=field_pb2.FIELD_TYPE_EMAIL,
+                default_value=struct_pb2.Value(string_value="a@b.example"),
+            ),
+        ),
+        (
+            "CONSENTS",
+            Field(name="channel", type=field_pb2.FIELD_TYPE_TEXT, default_value=struct_pb2.Value(string_value="fax")),
+        ),
+        (
+            "ORDERS",
+            Field(
+                name="items",
+                type=field_pb2.FIELD_TYPE_OBJECT,
+                many=True,
+                default_value=json_format.Parse('[{"price": "abc"}]', struct_pb2.Value()),
+            ),
+        ),
+    ],
+)
+async def test_a_default_is_what_its_field_may_be(caller: Caller, kind: str, field: field_pb2.Field) -> None:
+    assert await violations(create(caller, kind=kind, fields=[field])) == ["table.fields[0].default_value"]
+
+
+async def test_a_default_may_have_decimals_and_is_blocked_like_any_value(caller: Caller) -> None:
+    half = Field(name="rate", type=field_pb2.FIELD_TYPE_NUMBER, default_value=struct_pb2.Value(number_value=1.5))
+    to = Field(name="to", type=field_pb2.FIELD_TYPE_EMAIL, default_value=struct_pb2.Value(string_value="a@b.example"))
+    await create(caller, key_fields=["id"], fields=[half, to])
+    assert faults(await write(caller, {"id": 1})) == []
+    assert await caller.table() == [{"id": 1, "rate": 1.5, "to": "a@b.example"}]
+    domain = table_pb2.BlockedValue(type=table_pb2.BLOCKED_VALUE_TYPE_DOMAIN, value="b.example")
+    await caller.tables.BlockValues(ts.BlockValuesRequest(values=[domain]))
+    assert faults(await write(caller, {"id": 2})) == [(0, Code.RECORD_ERROR_CODE_BLOCKED_VALUE, "to")]
+
+
+async def test_a_key_field_is_no_unknown_field(caller: Caller) -> None:
+    await create(caller, key_fields=["id"], unknown_fields=field_pb2.UNKNOWN_FIELDS_REJECT, fields=[Field(name="a")])
+    assert faults(await write(caller, {"id": 1, "a": 2})) == []
+
+
+async def test_a_key_field_is_named_as_it_is_stored(caller: Caller) -> None:
+    assert await violations(create(caller, kind="PRODUCTS", key_fields=["ean"])) == ["table.key_fields"]
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await caller.create("things", ("ean",), kind="PRODUCTS")
+    assert "'gtin'" in (refused.value.details() or "")
+
+
+async def test_a_field_that_is_declared_twice_is_refused(caller: Caller) -> None:
+    twice = [Field(name="a", type=field_pb2.FIELD_TYPE_TEXT), Field(name="a", type=field_pb2.FIELD_TYPE_NUMBER)]
+    assert await violations(create(caller, fields=twice)) == ["table.fields"]
+
+
+async def test_a_declared_table_is_not_changed_in_passing(caller: Caller) -> None:
+    await create(caller, key_fields=["id"])
+    for use in ({"key_fields": ["x"]}, {"kind": "ORDERS"}):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await write(caller, {"x": 1}, **use)
+        assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_many_violations_fit_into_an_answer(caller: Caller) -> None:
+    fields = [Field(name=f"f{n}", type=field_pb2.FIELD_TYPE_TEXT, pattern="(" + "x" * 900) for n in range(12)]
+    assert len(await violations(create(caller, fields=fields))) == 10
+
+
+async def test_an_answer_of_many_errors_fits_into_a_message(caller: Caller) -> None:
+    await create(caller, key_fields=["id"], unknown_fields=field_pb2.UNKNOWN_FIELDS_REJECT)
+    bad = [{"id": row, **{f"field {number}": "x" * 60 for number in range(100)}} for row in range(50)]
+    answer = await write(caller, {"id": "good"}, *bad)
+    assert (answer.counts.created, answer.counts.rejected) == (1, 50)
+    assert 0 < answer.ByteSize() < 4 * 1024 * 1024
 
 
 async def test_a_pattern_cannot_blow_up(caller: Caller) -> None:

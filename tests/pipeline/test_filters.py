@@ -14,26 +14,33 @@ from ingot_server.domain.filters import (
     FilterInvalid,
     Form,
     Has,
+    KnownFields,
     Not,
     Operator,
     Or,
     Order,
     Own,
     Present,
-    field_types,
     parse_filter,
     parse_order,
 )
 
-TYPES = field_types(
+FIELDS = KnownFields(
     [
-        Field("points", FieldType.NUMBER),
+        Field("points", FieldType.NUMBER, aliases=("_points", "score")),
         Field("active", FieldType.BOOLEAN),
-        Field("email", FieldType.EMAIL),
+        Field("email", FieldType.EMAIL, aliases=("e-mail", "_create_time")),
+        Field("country", FieldType.COUNTRY),
+        Field("currency", FieldType.CURRENCY),
         Field("seen", FieldType.TIMESTAMP),
         Field("day", FieldType.DATE),
         Field("note", FieldType.TEXT),
-        Field("address", FieldType.OBJECT, fields=(Field("zip", FieldType.IDENTIFIER),)),
+        Field(
+            "address",
+            FieldType.OBJECT,
+            aliases=("home",),
+            fields=(Field("zip", FieldType.IDENTIFIER, aliases=("Zip",)),),
+        ),
         Field("a.b", FieldType.NUMBER),
     ]
 )
@@ -52,6 +59,8 @@ def normalise(type_: FieldType, text: str) -> str:
             return text.lower()
         case FieldType.DATE:
             return text.replace("/", "-")
+        case FieldType.COUNTRY | FieldType.CURRENCY:
+            return text.upper()
         case FieldType.TEXT:
             raise AssertionError("a TEXT has no other form")
         case _:
@@ -60,7 +69,7 @@ def normalise(type_: FieldType, text: str) -> str:
 
 def read(text: str) -> Condition | None:
     """The filter as it is read."""
-    return parse_filter(text, TYPES, normalise)
+    return parse_filter(text, FIELDS, normalise)
 
 
 def texts(name: str, value: str, operator: Operator = Operator.EQUAL) -> Comparison:
@@ -146,9 +155,14 @@ def test_filter_is_read_as_documented(text: str, expected: Condition | None) -> 
         ("email = Ada@X.org", texts("email", "ada@x.org")),
         ("email != Ada@X.org", Not(texts("email", "ada@x.org"))),
         ("email:Ada@X.org", Has(("email",), Form.TEXT, Operator.EQUAL, "ada@x.org")),
-        ("email = Ada*", texts("email", "Ada", Operator.PREFIX)),
+        ("email = Ada*", texts("email", "ada", Operator.PREFIX)),
+        ("email:'Ada@*'", Has(("email",), Form.TEXT, Operator.PREFIX, "ada@")),
+        ("country != s*", Not(texts("country", "S", Operator.PREFIX))),
+        ("currency = eu*", texts("currency", "EU", Operator.PREFIX)),
+        ("note = Ad*", texts("note", "Ad", Operator.PREFIX)),
         ("email > A", texts("email", "A", Operator.GREATER)),
         ("seen < 2026-02-01", Comparison(("seen",), Form.TIME, Operator.LESS, "2026-02-01T00:00:00")),
+        ("seen = 2026-02-01T00:00:00Z*", Comparison(("seen",), Form.TIME, Operator.PREFIX, "2026-02-01T00:00:00")),
         ("seen = 2026-02*", Comparison(("seen",), Form.TIME, Operator.PREFIX, "2026-02")),
         ("day >= 2026/02/01", texts("day", "2026-02-01", Operator.GREATER_OR_EQUAL)),
         ("address.zip = 01234", Comparison(("address", "zip"), Form.TEXT, Operator.EQUAL, "01234")),
@@ -161,6 +175,69 @@ def test_filter_is_read_as_documented(text: str, expected: Condition | None) -> 
 )
 def test_type_of_a_declared_field_decides(text: str, expected: Condition) -> None:
     assert read(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("score = '10'", numbers("points", "10")),
+        ("_points >= 10", numbers("points", "10", Operator.GREATER_OR_EQUAL)),
+        ("e-mail = Ada@X.org", texts("email", "ada@x.org")),
+        ("home.Zip = 1", Comparison(("address", "zip"), Form.TEXT, Operator.EQUAL, "1")),
+        ("home.city.x = 1", Comparison(("address", "city", "x"), Form.NUMBER, Operator.EQUAL, "1")),
+        ("home:Zip", Has(("address",), Form.TEXT, Operator.EQUAL, "zip")),
+        ("home:'city'", Has(("address",), Form.TEXT, Operator.EQUAL, "city")),
+        ("home:Zi*", Has(("address",), Form.TEXT, Operator.PREFIX, "Zi")),
+        ("home:*", Present(("address",))),
+        ("score = null", Absent(("points",))),
+        # The record's own data come first; in quotes it is a field.
+        ("_create_time:*", Not(Absent(Own.CREATE_TIME))),
+        ("'_create_time' = X@x.org", texts("email", "x@x.org")),
+    ],
+)
+def test_known_field_has_all_its_names(text: str, expected: Condition) -> None:
+    assert read(text) == expected
+
+
+def test_order_knows_all_names() -> None:
+    assert parse_order("score desc", FIELDS) == Order(("points",), Form.NUMBER, descending=True)
+    assert parse_order("home.Zip", FIELDS) == Order(("address", "zip"), Form.TEXT)
+    assert parse_order("_key", FIELDS) == BY_KEY
+
+
+ONLY = KnownFields(
+    [
+        Field("email", FieldType.EMAIL, aliases=("mail",)),
+        Field("address", FieldType.OBJECT, fields=(Field("zip"), Field("geo", FieldType.OBJECT))),
+        Field("free"),
+    ],
+    only=True,
+    others=("derived", "id"),
+)
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["email", "mail", "address", "address.zip.x", "address.geo.lat.x", "free.x.y", "derived.a.b", "id", "_key"],
+)
+def test_field_that_may_be_there_is_accepted(field: str) -> None:
+    parse_filter(f"{field}:*", ONLY, normalise)
+    parse_order(field, ONLY)
+
+
+@pytest.mark.parametrize("field", ["emial", "_mail", "email.x", "address.street", "x.derived", "'_key'", "'derived.a'"])
+def test_field_that_cannot_be_there_is_refused(field: str) -> None:
+    message = f"the table has no field `{field.replace(chr(39), '')}`"
+    with pytest.raises(FilterInvalid) as refused:
+        parse_filter(f"email:* -{field}:*", ONLY, normalise)
+    assert str(refused.value) == f"at character 10: {message}"
+    with pytest.raises(FilterInvalid, match=message):
+        parse_order(field, ONLY)
+
+
+def test_name_of_a_field_in_an_object_is_one_too() -> None:
+    with pytest.raises(FilterInvalid, match=r"at character 9: the table has no field `address\.street`"):
+        parse_filter("address:street", ONLY, normalise)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +269,17 @@ def test_type_of_a_declared_field_decides(text: str, expected: Condition) -> Non
         ("a < null", 5, "null goes with"),
         ("a:null", 3, "null goes with"),
         ("items.0 = 1", 7, "an element of a list"),
-        ("items[0] = 1", 6, "expected one of"),
+        ("items[0] = 1", 6, "`items:value`"),
+        ("country in (SE, NO)", 9, "write country = SE OR country = NO"),
+        ("a = 1 AND (b NOT IN ('x', 'y', 2))", 14, "write NOT (b = 'x' OR b = 'y' OR ...)"),
+        ("a IN b", 3, "write a = A OR a = B"),
+        ("name LIKE 'Ad%'", 6, 'write name = "Ad*"'),
+        ("name is null", 6, "write name = null"),
+        ("city = New York", 16, 'quotes: city = "New York"'),
+        ("(a.city:New York City AND b = 1)", 18, 'quotes: a.city: "New York City"'),
+        ("city != New York b = 1", 18, 'quotes: city != "New York"'),
+        ("city = York -new", 17, "name the field"),
+        ("n = 1 York", 11, "name the field"),
         ("a. = 1", 3, "expected the name of a field"),
         ("_key.x = 1", 1, "has no fields"),
         ("points = ten", 10, "expected a number"),
@@ -236,7 +323,7 @@ TOKENS += ["a", "points", "active", "email", "seen", "_key", "_create_time", "_i
 @example("_create_time=2026-")
 @example("a = 1e" + "9" * 1_900)
 def test_any_text_is_read_or_refused(text: str) -> None:
-    for parse in (lambda: read(text), lambda: parse_order(text, TYPES)):
+    for parse in (lambda: read(text), lambda: parse_order(text, FIELDS)):
         try:
             parse()
         except FilterInvalid as refused:
@@ -263,7 +350,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     ],
 )
 def test_order_is_read_as_documented(text: str, expected: Order) -> None:
-    assert parse_order(text, TYPES) == expected
+    assert parse_order(text, FIELDS) == expected
 
 
 @pytest.mark.parametrize(
@@ -282,4 +369,4 @@ def test_order_is_read_as_documented(text: str, expected: Order) -> None:
 )
 def test_order_that_cannot_be_read_is_refused(text: str, message: str) -> None:
     with pytest.raises(FilterInvalid, match=message):
-        parse_order(text, TYPES)
+        parse_order(text, FIELDS)

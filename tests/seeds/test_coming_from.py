@@ -63,7 +63,7 @@ async def test_the_example_for_users_of_connectif(caller: Caller, tmp_path: Path
     script.write_text(example("Connectif", "python"))
     output = await run(caller, tmp_path, sys.executable, str(script), FILE_PATH="contacts.csv")
     assert output.splitlines()[-2:] == ["completed 2 of 2", "IMPORT_STATE_SUCCEEDED"]
-    assert await keys(caller, "contacts") == ["email:john@example.org", "email:steve@example.org"]
+    assert await keys(caller, "customers") == ["email=john@example.org", "email=steve@example.org"]
 
 
 async def test_the_example_for_users_of_synerise(caller: Caller, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ async def scoped(caller: Caller, database: Database, *scopes: str) -> Caller:
 @pytest.mark.parametrize(
     ("data", "kind", "found"),
     [
-        (CONTACTS, "CONTACTS", "email:john@example.org"),
+        (CONTACTS, "CONTACTS", "email=john@example.org"),
         (PRODUCTS, "PRODUCTS", "mug"),
         (VOUCHERS, "VOUCHERS", '["spring","A1"]'),
     ],

@@ -35,7 +35,7 @@ from tests.calling import Caller, reason_of, records
 from tests.seeds.conftest import ADA, faults, file_imported, imported, keys, record, stored
 
 TYPES = {
-    "customers": ("CONTACTS", {"customId": "2", "email": "grace@example.org", "firstName": "Grace"}, "id:2"),
+    "customers": ("CONTACTS", {"customId": "2", "email": "grace@example.org", "firstName": "Grace"}, "id=2"),
     "product feed": (
         "PRODUCTS",
         {"id": "mug", "title": "Mug", "link": "https://example.org/mug", "price": "9.90"},
@@ -110,9 +110,9 @@ async def test_prepare_a_file_with_data_and_learn_about_the_import_methods(
 @pytest.mark.parametrize(
     ("identifier", "key"),
     [
-        ({"email": "ada@example.org"}, "email:ada@example.org"),
-        ({"custom_id": 4711}, "id:4711"),
-        ({"customId": "4711"}, "id:4711"),
+        ({"email": "ada@example.org"}, "email=ada@example.org"),
+        ({"custom_id": 4711}, "id=4711"),
+        ({"customId": "4711"}, "id=4711"),
     ],
 )
 async def test_customers_are_imported_and_updated_by_a_unique_identifier(
@@ -131,7 +131,7 @@ async def test_a_custom_id_such_as_a_unique_number_in_your_database(caller: Call
     """A custom ID (such as unique number in your database): it outlives a change of the email."""
     await imported(caller, [{"custom_id": 4711, "email": "old@example.org"}], "customers", kind="CONTACTS")
     await imported(caller, [{"custom_id": 4711, "email": "new@example.org"}], "customers", kind="CONTACTS")
-    assert await keys(caller, "customers") == ["id:4711"]
+    assert await keys(caller, "customers") == ["id=4711"]
     assert (await record(caller, "customers", "email:new@example.org"))["id"] == "4711"
     with pytest.raises(aio.AioRpcError) as refused:
         await stored(caller, "customers", "email:old@example.org")
@@ -144,7 +144,7 @@ async def test_a_customer_who_came_by_email_can_get_a_custom_id_later(caller: Ca
     await imported(caller, [{"custom_id": 4711, "email": "ada@example.org"}], "customers", kind="CONTACTS")
     ended = await imported(caller, [{"custom_id": 4711, "name": "Ada"}], "customers", kind="CONTACTS")
     assert ended.counts.updated == 1
-    assert await keys(caller, "customers") == ["email:ada@example.org"]
+    assert await keys(caller, "customers") == ["email=ada@example.org"]
     found = await record(caller, "customers", "id:4711")
     assert (found["id"], found["email"], found["name"]) == ("4711", "ada@example.org", "Ada")
 
@@ -155,7 +155,7 @@ async def test_the_identifier_is_unique(caller: Caller) -> None:
     await imported(caller, rows, "customers", kind="CONTACTS")
     ended = await imported(caller, [{"custom_id": 1, "email": "b@example.org"}], "customers", kind="CONTACTS")
     assert await faults(caller, ended.import_id) == [(0, 1115, "email")]
-    assert await keys(caller, "customers") == ["id:1", "id:2"]
+    assert await keys(caller, "customers") == ["id=1", "id=2"]
 
 
 async def test_the_database_is_enlarged_from_external_sources(caller: Caller) -> None:
@@ -189,7 +189,7 @@ async def test_activities_are_enriched_with_vouchers(caller: Caller) -> None:
     ]
     ended = await imported(caller, rows, "vouchers", kind="VOUCHERS")
     assert await faults(caller, ended.import_id) == [(2, 1010, "email")]
-    assert (await record(caller, "vouchers", '["s","A1"]'))["derived"] == {"contact": "id:1"}
+    assert (await record(caller, "vouchers", '["s","A1"]'))["derived"] == {"contact": "id=1"}
 
 
 async def test_the_initial_part_is_the_same_for_all_types(caller: Caller) -> None:
@@ -231,7 +231,7 @@ async def test_completed_successfully(caller: Caller) -> None:
     """An import completed successfully: the data you have just imported is available."""
     ended = await imported(caller, [{"id": "1"}, {"id": "2"}], "customers", kind="CONTACTS")
     assert ended.state == import_pb2.IMPORT_STATE_SUCCEEDED
-    assert await keys(caller, "customers") == ["id:1", "id:2"]
+    assert await keys(caller, "customers") == ["id=1", "id=2"]
 
 
 async def test_completed_partially(caller: Caller) -> None:
@@ -239,7 +239,7 @@ async def test_completed_partially(caller: Caller) -> None:
     ended = await imported(caller, [{"id": "1"}, {"id": "2", "email": "@"}, b"{"], "customers", kind="CONTACTS")
     assert ended.state == import_pb2.IMPORT_STATE_PARTIALLY_SUCCEEDED
     assert (ended.counts.created, ended.counts.rejected) == (1, 2)
-    assert await keys(caller, "customers") == ["id:1"]
+    assert await keys(caller, "customers") == ["id=1"]
 
 
 @pytest.mark.parametrize("rows", [[b"{", b"["], [{"name": "a"}, {"name": "b"}], [b"{", {"name": "b"}]])
@@ -268,7 +268,7 @@ async def test_the_error_list_is_csv(caller: Caller) -> None:
     (row,) = await error_list(caller, ended.import_id)
     assert " ".join(row) == "batch_id index line key stage severity code reason field message raw raw_truncated"
     assert (row["index"], row["code"], row["reason"]) == ("0", "1002", "INVALID_VALUE")
-    assert (row["stage"], row["field"], row["key"]) == ("PROCESSING", "email", "id:1")
+    assert (row["stage"], row["field"], row["key"]) == ("PROCESSING", "email", "id=1")
     assert json.loads(row["raw"]) == {"id": "1", "email": 'no, "really"'}
     assert row["message"]
 

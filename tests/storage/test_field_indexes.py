@@ -18,12 +18,12 @@ async def table_id(database: Database) -> int:
     row = await database.fetchrow(
         """
         WITH made AS (INSERT INTO account (name) VALUES ('acme') RETURNING account_id)
-        INSERT INTO record_table (account_id, name, rules) SELECT account_id, 't', '{}' FROM made RETURNING table_id
+        INSERT INTO record_table (account_id, name, rules, declared) SELECT account_id, 't', '{}', true FROM made RETURNING table_id
         """
     )
     assert row is not None
     async with database.transaction() as connection:
-        await field_index_want(connection, row["table_id"], RULES)
+        await field_index_want(connection, 1, row["table_id"], RULES)
     return int(row["table_id"])
 
 
@@ -43,7 +43,7 @@ async def test_an_index_is_made_once_and_dropped_when_nobody_wants_it(database: 
     assert await field_index_list_ready(database, [table_id]) == {table_id: {"city"}}
     assert [valid for _, valid in await names(database)] == [True]
     async with database.transaction() as connection:
-        await field_index_want(connection, table_id, Rules())
+        await field_index_want(connection, 1, table_id, Rules())
     assert await field_index_build_next(database)
     assert not await field_index_build_next(database)
     assert await names(database) == []

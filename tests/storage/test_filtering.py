@@ -16,8 +16,20 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ingot_server.domain.fields import FieldType
-from ingot_server.domain.filters import BY_KEY, Condition, FieldPath, Form, Not, Order, Own, parse_filter, parse_order
+from ingot_server.domain.errors import FilterTooSlow
+from ingot_server.domain.fields import Field, FieldType
+from ingot_server.domain.filters import (
+    BY_KEY,
+    Condition,
+    FieldPath,
+    Form,
+    KnownFields,
+    Not,
+    Order,
+    Own,
+    parse_filter,
+    parse_order,
+)
 from ingot_server.storage.database import Database
 from ingot_server.storage.filtering import (
     Arguments,
@@ -28,6 +40,7 @@ from ingot_server.storage.filtering import (
     index_name,
 )
 from ingot_server.storage.record_pages import After, page_query
+from ingot_server.storage.records import record_page
 
 TABLE = 7
 TIME = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -43,6 +56,10 @@ TYPES: dict[FieldPath, FieldType] = {
     (ODD,): FieldType.TEXT,
     ("o", "n"): FieldType.INTEGER,
 }
+FIELDS = KnownFields(
+    [Field(path[0], type_) for path, type_ in TYPES.items() if len(path) == 1]
+    + [Field("o", FieldType.OBJECT, fields=(Field("n", FieldType.INTEGER),))]
+)
 UNDECLARED: list[FieldPath] = [("u",), ("l",), ("o",), ("o", "u"), ("l", "u"), ("l", "u", "u"), ("0",), (ODD, ODD)]
 
 
@@ -142,6 +159,8 @@ def compares(path: FieldPath | Own, operator: str, literal: Value, row: Row) -> 
         return any(value is not None for value in found)
     if literal.kind == "null":
         return all(value is None for value in found)
+    if literal.kind == "prefix" and path in TYPES and TYPES[path] is FieldType.EMAIL:
+        literal = Value("prefix", literal.text.lower())
     test = partial(scalar_compares, form=form_of(path, literal), operator=operator, literal=literal)
     if operator != ":":
         return any(test(value) for value in found)
@@ -311,7 +330,7 @@ def shown(value: Value) -> str:
 
 def read(filter_text: str) -> Condition:
     """The filter, which is not empty."""
-    condition = parse_filter(filter_text, TYPES, normalise)
+    condition = parse_filter(filter_text, FIELDS, normalise)
     assert condition is not None
     return condition
 
@@ -528,7 +547,7 @@ async def test_each_record_comes_once_and_in_order(database: Database, indexed: 
     if indexed:
         await make_indexes(database)
     for text in ORDERS:
-        order = parse_order(text, TYPES)
+        order = parse_order(text, FIELDS)
         for limit in (1, 7, 59, 60, 61):
             found = await pages(database, order, limit)
             assert [row["key"] for page in found for row in page] == in_order(among, order), (text, limit)
@@ -536,7 +555,7 @@ async def test_each_record_comes_once_and_in_order(database: Database, indexed: 
             assert 0 < len(found[-1]) <= limit
     condition = read("u = 1* OR n > 1")
     for text in ("n desc", "u", ""):
-        order = parse_order(text, TYPES)
+        order = parse_order(text, FIELDS)
         wish = ("or", [("is", ("u",), "=", Value("prefix", "1")), ("is", ("n",), ">", Value("number", "1"))])
         expected = in_order([row for row in among if means(wish, row)], order)
         assert [row["key"] for page in await pages(database, order, 3, condition) for row in page] == expected
@@ -573,7 +592,24 @@ async def test_ordered_page_ends_where_the_bytes_are_used_up(database: Database)
 )
 async def test_page_token_of_another_order_is_refused(order: str, value: str) -> None:
     with pytest.raises(ValueError, match=re.escape(value)):
-        page_query(TABLE, None, parse_order(order, TYPES), After("k", value), 1, 1)
+        page_query(TABLE, None, parse_order(order, FIELDS), After("k", value), 1, 1)
+
+
+@pytest.mark.parametrize(("filter_text", "order"), [("n = 1", ""), ("", "n"), ("u:x", "_create_time desc")])
+async def test_what_takes_too_long_is_refused(database: Database, filter_text: str, order: str) -> None:
+    condition = read(filter_text) if filter_text else None
+
+    async def page(seconds_max: float) -> None:
+        by = parse_order(order, FIELDS)
+        await record_page(database, TABLE, condition, by, None, 10, 10**6, seconds_max=seconds_max)
+
+    # A lock takes as long as a table that is too large.
+    async with database.transaction() as connection:
+        await connection.execute("LOCK TABLE record")
+        with pytest.raises(FilterTooSlow, match=r"more than 0\.1 seconds: narrow the filter") as refused:
+            await page(0.1)
+    assert refused.value.facts == {"seconds": "0.1"}
+    await page(10)
 
 
 # Indexes.
@@ -612,7 +648,7 @@ async def test_no_value_is_too_long_for_an_index(database: Database) -> None:
     number = Number("9" + "".join(random.choices("0123456789", k=4_299)))
     fitting = Number(number[:400])
     await insert(database, [Row({ODD: text, "t": text, "e": text, "n": number}, key), Row({"n": fitting}, key[1:])])
-    order = parse_order(quoted(ODD), TYPES)
+    order = parse_order(quoted(ODD), FIELDS)
     assert len((await pages(database, order, 1))[0][0]["order_value"]) == 250
 
 
@@ -681,7 +717,7 @@ async def test_single_bound_uses_the_index_where_it_is_also_the_order(many: Data
     # By key, PostgreSQL reads on from the last key: it has no statistics of partial indexes, and expects a third.
     for text in ("n < 10", "n >= 19990", "n != null AND n > 10"):
         for order in ("n", "n desc"):
-            query, arguments = page_query(TABLE, read(text), parse_order(order, TYPES), None, 100, 2**21)
+            query, arguments = page_query(TABLE, read(text), parse_order(order, FIELDS), None, 100, 2**21)
             found_plan = await plan(many, query, arguments, generic=True)
             assert uses_index(found_plan, "n"), (text, found_plan)
             assert re.search(r"Index Cond: .*numeric END [<>]", found_plan), found_plan
@@ -692,7 +728,7 @@ async def test_pages_by_value_use_the_index_from_where_the_one_before_ended(many
     starts = {"n": "500", "e": "77@example.org", "t": "2026-01-03T00:00:00", "b": "false", ODD: "77"}
     for name, value in starts.items():
         for direction in ("", " desc"):
-            order = parse_order(quoted(name) + direction, TYPES)
+            order = parse_order(quoted(name) + direction, FIELDS)
             for after in (None, After("key000100", value), After("key000100")):
                 query, arguments = page_query(TABLE, None, order, after, 10, 2**21)
                 found_plan = await plan(many, query, arguments, generic=generic)

@@ -146,6 +146,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
     `{"reason": "TABLE_IN_USE", "domain": "ingot.v1", "metadata": {"table": "people", "import_id": "42"}}`
     """
+    ERROR_REASON_FILTER_TOO_SLOW: _ErrorReason.ValueType  # 23
+    """FAILED_PRECONDITION. The filter or the order takes longer than the seconds in the metadata. Narrow the filter, or
+    declare the field as indexed.
+
+    `{"reason": "FILTER_TOO_SLOW", "domain": "ingot.v1", "metadata": {"seconds": "10"}}`
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused: the `reason` of the `google.rpc.ErrorInfo` that comes with every error, without the prefix
@@ -277,5 +283,11 @@ ERROR_REASON_TABLE_IN_USE: ErrorReason.ValueType  # 22
 possible without.
 
 `{"reason": "TABLE_IN_USE", "domain": "ingot.v1", "metadata": {"table": "people", "import_id": "42"}}`
+"""
+ERROR_REASON_FILTER_TOO_SLOW: ErrorReason.ValueType  # 23
+"""FAILED_PRECONDITION. The filter or the order takes longer than the seconds in the metadata. Narrow the filter, or
+declare the field as indexed.
+
+`{"reason": "FILTER_TOO_SLOW", "domain": "ingot.v1", "metadata": {"seconds": "10"}}`
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -197,13 +197,13 @@ class Field(_message.Message):
     required: _builtins.bool
     """Whether a record without a value for the field is rejected, with TOO_LITTLE_INFORMATION (1000)."""
     many: _builtins.bool
-    """Whether the value is a list, each of whose elements is of the type, none of them null. A single value that is no list
-    becomes a list of one.
+    """Whether the value is a list of at most 2,000 elements, each of them of the type and none of them null. A single value
+    that is no list becomes a list of one.
     """
     pattern: _builtins.str
-    """A regular expression (the syntax of Rust's regex crate, which takes linear time: no look-around, no
-    back-references) that the whole text must match, else INVALID_VALUE. At most 1,000 characters; only for types whose
-    values are texts.
+    """A regular expression of RE2 (https://github.com/google/re2/wiki/Syntax: no look-around, no back-references) that the
+    whole text must match, else INVALID_VALUE; a text of more than 1,024 characters matches none. At most 1,000 characters;
+    only for types whose values are texts.
     """
     indexed: _builtins.bool
     """Whether the field has an index, which makes filters and orders by it fast. At most 8 of a table's top-level declared
@@ -214,8 +214,8 @@ class Field(_message.Message):
     """Set by the server: whether the index can be used yet."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Other names under which the value may come, at most 10. The fields of kinds are known by these names, by their own,
-        by both in camelCase, and by all of these with a `_` in front, as in `_email`.
+        """Other names under which the value may come, at most 10. The fields of kinds are known by these names and their own,
+        whatever their case, blanks, hyphens and underscores, as in `_email` and `First Name`.
         """
 
     @_builtins.property

@@ -80,7 +80,9 @@ class WriteRecordsResponse(_message.Message):
 
     @_builtins.property
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[_record_error_pb2.RecordError]:
-        """Why records were rejected, and warnings for records that were written, by index."""
+        """Why records were rejected, and warnings for records that were written, by index. At most about 2 MiB of them, in
+        which `raw` is left out after the first MiB; `counts` are exact in any case.
+        """
 
     def __init__(
         self,

@@ -86,8 +86,9 @@ class Table(_message.Message):
 
     @_builtins.property
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[_field_pb2.Field]:
-        """Fields beside those of the kind, at most 200, nested ones included. A declared field with the name of one of the
-        kind's takes its place and must have the same type; it can be narrower, and indexed.
+        """Fields beside those of the kind, at most 200, nested ones included, and 64 KiB in all. A declared field with the name
+        of one of the kind's has its type and names, and can make it narrower, give it a default, and index it. Key fields
+        are known without being declared. At most 50 fields have a default, of at most 500 characters.
         """
 
     @_builtins.property
@@ -151,8 +152,8 @@ class Kind(_message.Message):
     @_builtins.property
     def identifiers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Fields each of which alone identifies a record, the strongest first: a record that comes with any of them is the
-        same record. Its key is the name and value of the strongest one it came with at first, as in
-        `email:ada@example.org`, and can be asked for by any.
+        same record. It can be asked for by any, as in `email:ada@example.org`. Its key is made of the strongest one it came
+        with at first, as in `email=ada@example.org`, and never changes.
         """
 
     @_builtins.property

@@ -20,7 +20,8 @@
     │   ├── TableExists
     │   ├── TableInUse
     │   ├── RequestIdReused
-    │   └── ContentDiffers
+    │   ├── ContentDiffers
+    │   └── FilterTooSlow
     └── Transient               the same call may succeed later
         ├── UploadConflict
         ├── ShuttingDown
@@ -125,6 +126,10 @@ class RequestIdReused(Refused):
 
 class ContentDiffers(Refused):
     """What was sent again is not what was sent before: choose another batch id for other data."""
+
+
+class FilterTooSlow(Refused):
+    """The filter or the order takes too long: narrow the filter, or declare the field as indexed."""
 
 
 class Transient(IngotError):

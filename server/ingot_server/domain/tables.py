@@ -29,6 +29,8 @@ class Table:
     key_fields: tuple[str, ...] | None
     """Empty until an import or a record has named them; None where the kind identifies its records in another way."""
     rules: Rules
+    declared: bool
+    """Whether somebody has created or updated it; else it was made in passing, by an import or a write."""
     create_time: datetime
     update_time: datetime
 

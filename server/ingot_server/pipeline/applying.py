@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingot_server.domain.progress import Counts
-from ingot_server.domain.records import Fault
+from ingot_server.domain.records import Fault, Severity
 from ingot_server.pipeline.keys import Keyed, key_of, read_keys
 from ingot_server.pipeline.mapping import look_up, map_rows
 from ingot_server.pipeline.own_keys import without_keys
@@ -19,8 +19,8 @@ from ingot_server.storage import identifiers, records
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
 
-_ROWS_ON_LOOP_MAX = 100
-"""More rows than this are mapped in a thread: each takes some ten microseconds."""
+_ROWS_ON_LOOP_MAX = 10
+"""More rows than this are mapped in a thread: one may have many references."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class Prepared:
     _keyed: Keyed = field(default_factory=Keyed)
     _rows: list[Row] | None = None
 
-    def part(self, first: int, end: int) -> "Prepared":
+    async def part(self, first: int, end: int) -> "Prepared":
         """Some of the records, prepared by themselves."""
-        return prepare(self.texts[first:end], self.target)
+        return await asyncio.to_thread(prepare, self.texts[first:end], self.target)
 
     def keyed(self) -> Keyed:
         """The records with their keys, where nothing but these has to be known."""
@@ -66,12 +66,14 @@ class Prepared:
         keys = {at: key for at, (key, _) in zip(self._keyed.positions, self._keyed.records, strict=True)}
         self.refused[position] = Finding(position, (fault,), keys.get(position, ""))
 
-    def take_rows(self) -> list[Row]:
+    async def take_rows(self) -> list[Row]:
         """The records with their values. Mapping adds to them, so they are read anew for another try."""
-        rows, self._rows = self._rows or _rows_of(self)[0], None
+        rows = self._rows if self._rows is not None else (await asyncio.to_thread(_rows_of, self))[0]
+        self._rows = None
         for row in rows:
             if row.position in self.refused:
-                row.faults += self.refused[row.position].faults
+                for fault in self.refused[row.position].faults:
+                    row.accuse(fault)
         return rows
 
 
@@ -95,7 +97,7 @@ def _rows_of(prepared: Prepared) -> tuple[list[Row], tuple[str, ...]]:
         return _with_keys(rules.read(texts, range(len(texts))), target.key_fields), ()
     bare = without_keys(texts, target.key_fields)
     rows = _with_keys(rules.read(bare.texts, bare.positions), target.key_fields or bare.named_keys)
-    rows += [Row(position, faults=[fault]) for position, fault in bare.faults]
+    rows += [Row(position, faults=[fault], is_faulty=True) for position, fault in bare.faults]
     return sorted(rows, key=lambda row: row.position), bare.named_keys
 
 
@@ -103,7 +105,7 @@ def _with_keys(rows: list[Row], key_fields: tuple[str, ...]) -> list[Row]:
     for row in rows:
         key = key_of(row.record, key_fields, row.unread)
         if isinstance(key, Fault):
-            row.faults.append(key)
+            row.accuse(key)
         else:
             row.key = key
     return rows
@@ -138,7 +140,7 @@ async def apply(connection: "Connection", prepared: Prepared, writer: int) -> Ap
         rejected = [Finding(position, (fault,), "") for position, fault in keyed.faults]
         rejected += prepared.refused.values()
         return Applied(counts, sorted(rejected, key=lambda found: found.position), [])
-    rows = prepared.take_rows()
+    rows = await prepared.take_rows()
     around = await look_up(connection, target.account_id, target.table_id, target.rules, rows)
     if len(rows) > _ROWS_ON_LOOP_MAX:
         mapped = await asyncio.to_thread(map_rows, rows, target.rules, around)
@@ -147,8 +149,12 @@ async def apply(connection: "Connection", prepared: Prepared, writer: int) -> Ap
     counts = await records.record_apply(connection, target.table_id, writer, mapped.records)
     if around.own.changed:
         await identifiers.identifier_change(connection, target.table_id, around.own.given, around.own.removed)
-    return Applied(counts, _findings(mapped.rejected), _findings(mapped.doubted))
+    return Applied(counts, _findings(mapped.rejected, Severity.ERROR), _findings(mapped.doubted, Severity.WARNING))
 
 
-def _findings(rows: Sequence[Row]) -> list[Finding]:
-    return [Finding(row.position, row.faults, row.key) for row in rows]
+def _findings(rows: Sequence[Row], severity: Severity) -> list[Finding]:
+    """What is wrong with rows; of rejected ones not the warnings, which tell of values that were accepted."""
+    return [
+        Finding(row.position, [fault for fault in row.faults if fault.code.severity is severity], row.key)
+        for row in rows
+    ]

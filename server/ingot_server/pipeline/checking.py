@@ -10,13 +10,13 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
-from operator import attrgetter
+from operator import attrgetter, eq
 from typing import Any
 
 import msgspec
 
 from ingot_server.domain.records import DIGITS_MAX, NESTING_MAX, RECORD_BYTES_MAX, Decoded, Reject, reject
-from ingot_server.pipeline.diagnosis import NO_NAMES, faults_of
+from ingot_server.pipeline.diagnosis import faults_of
 from ingot_server.pipeline.own_keys import key_names
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -35,13 +35,11 @@ _SAMPLE_BYTES_MAX = 65_536
 _BEFORE_NUMBER = (b":", b",", b"[", b" ", b"\n", b"\t", b"\r")
 
 
-def check(
-    decoded: Decoded, key_fields: tuple[str, ...] | None, names: Mapping[str, Sequence[str]] = NO_NAMES
-) -> Decoded:
+def check(decoded: Decoded, key_fields: tuple[str, ...] | None, is_name: Callable[[str, str], bool] = eq) -> Decoded:
     """Only the good records, each on one line, and a reject for every other one with all that is wrong with it.
 
     If `key_fields` is empty, each record must name its own in its `keys` field; if it is None, none needs a key.
-    `names` has all names under which the value of a key field may come, if it has several.
+    `is_name` tells whether a value under a name, the first, is one for a key field, the second.
     """
     texts = decoded.texts
     if not texts:
@@ -54,7 +52,7 @@ def check(
     suspects |= _suspects_in(block, texts, objects=len(texts) - len(suspects))
     rejects: dict[int, Reject] = {}
     for position in sorted(suspects):
-        if faults := faults_of(texts[position], key_fields, names):
+        if faults := faults_of(texts[position], key_fields, is_name):
             rejects[position] = reject(decoded.indexes[position], decoded.lines[position], texts[position], *faults)
     # A line break within a string was a fault, so any other stands between tokens.
     if b"\r" in block or block.count(b"\n") >= len(texts):

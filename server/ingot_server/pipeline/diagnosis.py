@@ -1,9 +1,9 @@
 """Says what is wrong with one record: every fault that can be determined, each with its place."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from types import MappingProxyType
+from operator import eq
 
 import msgspec
 
@@ -28,7 +28,6 @@ SEARCHED_FIELDS_MAX = 10_000
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANYTHING = msgspec.json.Decoder(msgspec.Raw)
 _ERRORS = (msgspec.MsgspecError, ValueError)
-NO_NAMES: Mapping[str, Sequence[str]] = MappingProxyType({})
 _NO_VALUE = (b"null", b'""')
 
 _LONE_SURROGATE = re.compile(
@@ -57,12 +56,10 @@ _LEVELS_TAKEN_AWAY = 3
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
-def faults_of(
-    text: bytes, key_fields: tuple[str, ...] | None, names: Mapping[str, Sequence[str]] = NO_NAMES
-) -> list[Fault]:
+def faults_of(text: bytes, key_fields: tuple[str, ...] | None, is_name: Callable[[str, str], bool] = eq) -> list[Fault]:
     """All that is wrong with a record, with at most a few of the numbers; empty if it is good.
 
-    `key_fields` and `names` as for `checking.check`.
+    `key_fields` and `is_name` as for `checking.check`.
     """
     if len(text) > RECORD_BYTES_MAX:
         return [RECORD_TOO_LARGE]
@@ -79,7 +76,7 @@ def faults_of(
     if _is_too_deep(repair.text):
         faults.append(_too_deep())
     faults += islice(_number_faults(repair.text, record), NUMBER_FAULTS_MAX)
-    faults += _key_faults(record, key_fields, names)
+    faults += _key_faults(record, key_fields, is_name)
     return faults
 
 
@@ -192,15 +189,14 @@ def _has_many_digits(text: bytes) -> bool:
 
 
 def _key_faults(
-    record: Mapping[str, msgspec.Raw], key_fields: tuple[str, ...] | None, all_names: Mapping[str, Sequence[str]]
+    record: Mapping[str, msgspec.Raw], key_fields: tuple[str, ...] | None, is_name: Callable[[str, str], bool]
 ) -> Iterator[Fault]:
     if all(bytes(raw) in _NO_VALUE for raw in record.values()):
         yield Fault(ErrorCode.EMPTY_RECORD, "The record has no field with a value: expected at least one.")
     elif key_fields:
         for name in key_fields:
-            if any(not _key_problem(record, other) for other in all_names.get(name, ())):
-                continue
-            if problem := _key_problem(record, name):
+            problem = _key_problem(record, name)
+            if problem and all(_key_problem(record, other) for other in record if is_name(other, name)):
                 yield Fault(ErrorCode.MISSING_KEY, f"The key field is {problem}: expected a value.", name)
     elif key_fields is not None:
         names = key_names(record.get("keys", b"null"))

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from ingot_server.domain.filters import Condition, Order
+from ingot_server.domain.filters import Condition, Order, Own
 from ingot_server.domain.progress import RecordError
 from ingot_server.storage import errors, records
 from ingot_server.storage.database import Database
@@ -18,7 +18,11 @@ from ingot_server.storage.record_pages import After
 
 PAGE_ERRORS = 200
 PAGE_RECORDS = 2_000
+PAGE_SECONDS_MAX = 60
 PIECE_BYTES_MAX = 1_048_576
+# For pages in another order than by key: without an index, each of them sorts all that follows.
+SORTED_PAGE_RECORDS = 20_000
+SORTED_PAGE_BYTES_MAX = 8_388_608
 
 _COLUMNS = (
     "batch_id",
@@ -62,15 +66,23 @@ async def export_errors(
 async def export_records(
     database: Database, table_id: int, condition: Condition | None, order: Order
 ) -> AsyncGenerator[str, None]:
-    """The records of a table that meet a condition, as pieces of an NDJSON file, each of whole lines, in order."""
+    """The records of a table that meet a condition, as pieces of an NDJSON file, each of whole lines, in order.
+
+    Raises FilterTooSlow.
+    """
+    # What is measured are the records without the ends of their lines.
+    limit, bytes_max = PAGE_RECORDS, PIECE_BYTES_MAX - PAGE_RECORDS
+    if order.field is not Own.KEY:
+        limit, bytes_max = SORTED_PAGE_RECORDS, SORTED_PAGE_BYTES_MAX
     after: After | None = None
     more = True
     while more:
         page, more = await records.record_page(
-            database, table_id, condition, order, after, PAGE_RECORDS, PIECE_BYTES_MAX
+            database, table_id, condition, order, after, limit, bytes_max, seconds_max=PAGE_SECONDS_MAX
         )
+        for piece in _pieces(found.data + "\n" for _, found in page):
+            yield piece
         if page:
-            yield "".join([found.data + "\n" for _, found in page])
             after = page[-1][0]
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from ingot_server.domain.tables import Table
-from ingot_server.pipeline.identities import identifier
 from ingot_server.pipeline.kinds import KINDS
 from ingot_server.pipeline.values import Doubtful, Unreadable, reader
 from ingot_server.storage import identifiers, records, tables
@@ -12,29 +11,29 @@ from ingot_server.storage.records import StoredRecord
 
 
 async def find_record(database: Database, table: Table, key: str) -> StoredRecord | None:
-    """The record with a key, or else with an identifier such as `email:ada@example.org`; None if there is none."""
-    found = await records.record_get(database, table.table_id, key)
-    if found is None and (text := _identifier(table, key)):
+    """The record with a key, or with an identifier such as `email:ada@example.org`; None if there is none."""
+    if text := _identifier(table, key):
         owner = await identifiers.identifier_find_key(database, table.table_id, text)
-        found = await records.record_get(database, table.table_id, owner) if owner else None
-    return found
+        return await records.record_get(database, table.table_id, owner) if owner else None
+    return await records.record_get(database, table.table_id, key)
 
 
 async def delete_records(database: Database, table: Table, keys: Sequence[str]) -> int:
     """Deletes the records with these keys or identifiers, and their identifiers; how many there were."""
+    fields, table_id = KINDS[table.rules.kind].identifiers, table.table_id
+    texts = [text for key in keys if (text := _identifier(table, key))]
+    plain = [key for key in keys if not _identifier(table, key)]
 
     async def attempt() -> int:
         async with database.transaction() as connection:
-            if not KINDS[table.rules.kind].identifiers:
-                return await records.record_delete(connection, table.table_id, keys)
-            await tables.table_lock_identifiers(connection, table.table_id)
-            # A key is the identifier that the record had at first: another record may have that by now.
-            doomed = await records.record_keys_existing(connection, [table.table_id], keys)
-            texts = [text for key in keys if key not in doomed and (text := _identifier(table, key))]
-            owners = await identifiers.identifier_find(connection, [table.table_id], texts)
-            keys_deleted = sorted(doomed | {*owners.values()})
-            await identifiers.identifier_remove_of_keys(connection, table.table_id, keys_deleted)
-            return await records.record_delete(connection, table.table_id, keys_deleted)
+            if not fields:
+                return await records.record_delete(connection, table_id, keys)
+            await tables.table_lock_identifiers(connection, table_id)
+            owners = await identifiers.identifier_find(connection, [table_id], texts)
+            doomed = sorted({*plain, *owners[table_id].values()})
+            held = await records.record_list_fields(connection, table_id, doomed, fields)
+            await identifiers.identifier_remove_of_records(connection, table_id, held)
+            return await records.record_delete(connection, table_id, doomed)
 
     return await database.retrying(attempt)
 
@@ -50,4 +49,4 @@ def _identifier(table: Table, key: str) -> str:
         read = reader(field.type, table.rules.reading)(value)
     except Unreadable:
         return ""
-    return identifier(name, str(read.value if isinstance(read, Doubtful) else read))
+    return f"{name}:{read.value if isinstance(read, Doubtful) else read}"

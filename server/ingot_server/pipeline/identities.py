@@ -10,6 +10,8 @@ from typing import Any
 
 from ingot_server.pipeline.kinds.kind import Name
 
+_WAY_OUT = "send identifiers of one record; if they are one, delete one of the two and send this again."
+
 
 class IdentityConflict(Exception):
     """The identifiers belong to different records."""
@@ -20,9 +22,12 @@ class IdentityConflict(Exception):
         self.field = field
 
 
-def identifier(name: str, value: str) -> str:
-    """An identifier as it is stored: `email:ada@example.org`."""
-    return f"{name}:{value}"
+def first_key(name: Name) -> str:
+    """The key of a record that came with this identifier at first, if no other record has it: `email=ada@example.org`.
+
+    It cannot be mistaken for the identifier, which may move to another record, and is written `email:ada@example.org`.
+    """
+    return f"{name.identifier}={name.value}"
 
 
 @dataclass(slots=True)
@@ -32,80 +37,90 @@ class Identities:
     owners: dict[str, str] = field(default_factory=dict)
     """The key of the record that has an identifier."""
     held: dict[str, dict[str, str]] = field(default_factory=dict)
-    """The identifiers that a record has, by its key: name to value."""
+    """The identifiers that a record has, by its key: name to value. One that is missing here has exactly those that the
+    next record that means it comes with: see `is_told`."""
     taken: set[str] = field(default_factory=set)
     """Keys that new records cannot have."""
     changed: set[str] = field(default_factory=set)
     """Identifiers that were given or taken away."""
 
-    @classmethod
-    def of(cls, owners: Mapping[str, str], taken: Iterable[str] = ()) -> "Identities":
-        """What is known from the database: `owners` with all identifiers of the records in it."""
-        found = cls(dict(owners), taken=set(taken))
-        for text, key in owners.items():
-            name, _, value = text.partition(":")
-            found.held.setdefault(key, {})[name] = value
-        return found
+    def is_told(self, names: Sequence[Name], identifiers: Sequence[str]) -> bool:
+        """Whether all identifiers that the record meant by `names` has are among these, or no record is meant.
+
+        Else what it holds must be known before it is asked for.
+        """
+        found = [self.owners.get(name.text) for name in names]
+        if not any(found):
+            return True
+        return len(names) == len(identifiers) and None not in found and len(set(found)) == 1
 
     def find(self, names: Sequence[Name]) -> str | None:
         """The key of the record that is meant; None if there is none. Raises IdentityConflict."""
         key = first = None
         missed = []
         for name in names:
-            owner = self.owners.get(f"{name.identifier}:{name.value}")
+            owner = self.owners.get(name.text)
             if owner is None:
                 if key is None:
                     missed.append(name)
             elif key is None:
                 key, first = owner, name
-                for stronger in missed:
-                    other = self.held[key].get(stronger.identifier)
-                    if other is not None:
-                        raise IdentityConflict(
-                            f"The {name.identifier} {name.value!r} belongs to the record {key!r}, which has the"
-                            f" {stronger.identifier} {other!r} and not {stronger.value!r}: expected identifiers of one"
-                            " record.",
-                            name.field,
-                        )
+                self._expect_no_other(key, name, missed)
             elif owner != key and first is not None:
                 raise IdentityConflict(
                     f"The {first.identifier} {first.value!r} belongs to the record {key!r}, and the {name.identifier}"
-                    f" {name.value!r} to {owner!r}: expected identifiers of one record.",
+                    f" {name.value!r} to {owner!r}: {_WAY_OUT}",
                     name.field,
                 )
         return key
 
-    def take(self, record: dict[str, Any], names: Sequence[Name], identifiers: Sequence[str]) -> str:
+    def _expect_no_other(self, key: str, name: Name, missed: Iterable[Name]) -> None:
+        for stronger in missed:
+            other = self.held.get(key, {}).get(stronger.identifier)
+            if other is not None:
+                raise IdentityConflict(
+                    f"The {name.identifier} {name.value!r} belongs to the record {key!r}, which has the"
+                    f" {stronger.identifier} {other!r} and not {stronger.value!r}: {_WAY_OUT}",
+                    name.field,
+                )
+
+    def take(self, record: dict[str, Any], names: Sequence[Name], identifiers: Sequence[str]) -> tuple[str, bool]:
         """Gives its identifiers to the record that is meant, a new one if there is none, and completes `record`.
 
-        Returns the key. Raises IdentityConflict, and changes nothing then.
+        Returns the key, and whether `record` was completed by identifiers that it does not mention. Raises
+        IdentityConflict, and changes nothing then.
         """
         key = self.find(names)
         if key is None:
-            key = self._new_key(identifier(names[0].identifier, names[0].value))
+            key = self._new_key(first_key(names[0]))
             self.held[key] = {}
-        mine = self.held[key]
+        mine = self.held.get(key)
+        if mine is None:
+            mine = self.held[key] = {name.identifier: name.value for name in names}
+        completed = False
         for name in identifiers:
             old = mine.get(name)
             if name not in record:
                 if old is not None:
                     record[name] = old
+                    completed = True
                 continue
             value = record[name]
-            if value == old:
-                continue
-            if old is not None:
-                del mine[name]
-                del self.owners[identifier(name, old)]
-                self.changed.add(identifier(name, old))
-            if value is not None:
-                mine[name] = value
-                self.owners[identifier(name, value)] = key
-                self.changed.add(identifier(name, value))
-        return key
+            if value != old:
+                self._change(key, mine, name, value)
+        return key, completed
+
+    def _change(self, key: str, mine: dict[str, str], name: str, value: str | None) -> None:
+        if (old := mine.pop(name, None)) is not None:
+            self.owners.pop(f"{name}:{old}", None)
+            self.changed.add(f"{name}:{old}")
+        if value is not None:
+            mine[name] = value
+            self.owners[f"{name}:{value}"] = key
+            self.changed.add(f"{name}:{value}")
 
     def _new_key(self, wanted: str) -> str:
-        # The key is taken if it was made of an identifier that has since moved to another record.
+        # The key is taken if it was made of an identifier that has since moved away.
         key, number = wanted, 1
         while key in self.taken or key in self.held:
             number += 1
@@ -113,9 +128,9 @@ class Identities:
         return key
 
     @property
-    def given(self) -> dict[str, str]:
+    def given(self) -> Mapping[str, str]:
         """The identifiers that changed and belong to a record now, with its key."""
-        return {text: self.owners[text] for text in sorted(self.changed) if text in self.owners}
+        return {text: self.owners[text] for text in self.changed if text in self.owners}
 
     @property
     def removed(self) -> list[str]:

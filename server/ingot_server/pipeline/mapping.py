@@ -4,14 +4,13 @@ In two halves: `look_up` reads what is needed for all records at once, in the tr
 `map_rows` is pure, and takes them one by one in their order.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from ingot_server.domain.blocked import BlockedType, blockable
-from ingot_server.domain.records import KEY_BYTES_MAX, ErrorCode, Fault
-from ingot_server.pipeline.identities import Identities, IdentityConflict, identifier
+from ingot_server.domain.records import KEY_BYTES_MAX, ErrorCode
+from ingot_server.pipeline.identities import Identities, IdentityConflict, first_key
 from ingot_server.pipeline.kinds import KINDS
 from ingot_server.pipeline.kinds.kind import DERIVED, Name, Reference
 from ingot_server.pipeline.validation import Row, Validator, encode
@@ -31,8 +30,8 @@ class Surroundings:
 
     own: Identities = field(default_factory=Identities)
     """Of the table itself, if its kind has identifiers."""
-    others: dict[str, list[Identities]] = field(default_factory=dict)
-    """Of the tables of each kind that is referred to, the oldest table first."""
+    others: dict[str, dict[str, Identities]] = field(default_factory=dict)
+    """Of the tables of each kind that is referred to, by their names, the oldest table first."""
     keys: dict[str, set[str]] = field(default_factory=dict)
     """The keys, of those that are referred to, that exist in tables of kinds without identifiers."""
     blocked: frozenset[tuple[BlockedType, str]] = frozenset()
@@ -43,7 +42,6 @@ class Mapped:
     """What became of rows."""
 
     records: list[KeyedRecord] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
     rejected: list[Row] = field(default_factory=list)
     doubted: list[Row] = field(default_factory=list)
     """Those among the records that have warnings."""
@@ -60,40 +58,54 @@ async def look_up(
     kind = rules.kind
     if kind.identifiers:
         await tables.table_lock_identifiers(connection, table_id)
-        own = [_own_names(row, kind.identifiers) for row in rows]
-        found.own = (await _identities(connection, [table_id], chain.from_iterable(own)))[0]
-        new = {identifier(names[0].identifier, names[0].value) for names in own if names}
-        found.own.taken = await records.record_keys_taken(connection, table_id, new - found.own.owners.keys())
-    if references := [reference for row in rows for reference in kind.references(row.record)]:
+        named = [row.names for row in rows if row.names]
+        (found.own,) = await _identities(connection, [table_id], named, kind.identifiers)
+        # Also for those that are known: an earlier record of these may take the identifier away.
+        known = {*found.own.owners.values()}
+        asked = {first_key(names[0]) for names in named} - known
+        found.own.taken = known | await records.record_keys_taken(connection, table_id, asked)
+    if references := [reference for row in rows for reference in row.references]:
         await _look_up_references(connection, account_id, references, found)
     return found
 
 
 async def _look_up_references(
-    connection: "Connection",
-    account_id: int,
-    references: Sequence[Reference],
-    found: Surroundings,
+    connection: "Connection", account_id: int, references: Sequence[Reference], found: Surroundings
 ) -> None:
     kinds = sorted({reference.kind for reference in references})
-    table_ids = await tables.table_ids_of_kinds(connection, account_id, kinds)
+    found_tables = await tables.table_list_of_kinds(connection, account_id, kinds)
     for kind in kinds:
-        names = [name for reference in references if reference.kind == kind for name in reference.names]
+        named = [reference.names for reference in references if reference.kind == kind]
+        table_ids = list(found_tables[kind])
         if KINDS[kind].identifiers:
-            found.others[kind] = await _identities(connection, table_ids[kind], names)
+            identities = await _identities(connection, table_ids, named, KINDS[kind].identifiers)
+            found.others[kind] = dict(zip(found_tables[kind].values(), identities, strict=True))
         else:
-            keys = {name.value for name in names}
-            found.keys[kind] = await records.record_keys_existing(connection, table_ids[kind], keys)
+            keys = {name.value for names in named for name in names}
+            found.keys[kind] = await records.record_keys_existing(connection, table_ids, keys)
 
 
-async def _identities(connection: "Connection", table_ids: Sequence[int], names: Iterable[Name]) -> list[Identities]:
-    wanted = {identifier(name.identifier, name.value) for name in names}
+async def _identities(
+    connection: "Connection",
+    table_ids: Sequence[int],
+    named: Sequence[Sequence[Name]],
+    identifier_fields: Sequence[str],
+) -> list[Identities]:
+    wanted = {name.text for names in named for name in names}
     owners = await identifiers.identifier_find(connection, table_ids, list(wanted))
-    owners |= await identifiers.identifier_list_of_keys(connection, table_ids, list({*owners.values()}))
-    return [
-        Identities.of({text: key for (owner_table, text), key in owners.items() if owner_table == table_id})
-        for table_id in table_ids
-    ]
+    found = []
+    for table_id in table_ids:
+        identities = Identities(owners[table_id])
+        asked = {
+            identities.owners[name.text]
+            for names in named
+            if not identities.is_told(names, identifier_fields)
+            for name in names
+            if name.text in identities.owners
+        }
+        identities.held = await records.record_list_fields(connection, table_id, list(asked), identifier_fields)
+        found.append(identities)
+    return found
 
 
 def map_rows(rows: Sequence[Row], rules: Validator, around: Surroundings) -> Mapped:
@@ -101,13 +113,13 @@ def map_rows(rows: Sequence[Row], rules: Validator, around: Surroundings) -> Map
     mapped = Mapped()
     for row in rows:
         _blame_blocked(row, around)
-        _follow_references(row, rules, around)
-        _identify(row, rules, around)
-        if row.faults and row.is_faulty:
+        referred = _follow_references(row, around) if row.references else {}
+        completed = _identify(row, rules, around, referred)
+        if row.is_faulty:
             mapped.rejected.append(row)
             continue
-        mapped.records.append((row.key, encode(row.record).decode()))
-        mapped.positions.append(row.position)
+        text = encode(row.record) if referred or completed or not row.text else row.text
+        mapped.records.append((row.key, text.decode()))
         if row.faults:
             mapped.doubted.append(row)
     return mapped
@@ -124,14 +136,16 @@ def _blame_blocked(row: Row, around: Surroundings) -> None:
                 break
 
 
-def _follow_references(row: Row, rules: Validator, around: Surroundings) -> None:
-    for reference in rules.kind.references(row.record):
+def _follow_references(row: Row, around: Surroundings) -> dict[str, str]:
+    """The keys of what the row refers to, and the tables they are in, by the names under which they are derived."""
+    derived: dict[str, str] = {}
+    for reference in row.references:
         try:
-            key = _referred_key(reference, around)
+            table, key = _referred(reference, around)
         except IdentityConflict as conflict:
             row.blame(ErrorCode.CONFLICTING_IDENTIFIERS, conflict.message, conflict.field)
             continue
-        if key is None:
+        if not key:
             first = reference.names[0]
             what = reference.kind.lower().removesuffix("s").replace("_", " ")
             values = " or ".join(repr(name.value) for name in reference.names)
@@ -141,45 +155,48 @@ def _follow_references(row: Row, rules: Validator, around: Surroundings) -> None
                 first.field,
             )
         elif reference.derived:
-            row.record.setdefault(DERIVED, {})[reference.derived] = key
+            derived |= {reference.derived: key, f"{reference.derived}_table": table}
+    return derived
 
 
-def _referred_key(reference: Reference, around: Surroundings) -> str | None:
+def _referred(reference: Reference, around: Surroundings) -> tuple[str, str]:
+    """The table and the key of what is referred to; empty if there is no such record, or its table does not matter.
+
+    The strongest name that any table knows decides about the table: an old one must not be in the way of the right one.
+    """
     if reference.kind in around.keys:
         value = reference.names[0].value
-        return value if value in around.keys[reference.kind] else None
-    for identities in around.others.get(reference.kind, ()):
-        if (key := identities.find(reference.names)) is not None:
-            return key
-    return None
+        return "", value if value in around.keys[reference.kind] else ""
+    for name in reference.names:
+        for table, identities in around.others.get(reference.kind, {}).items():
+            if name.text in identities.owners:
+                return table, identities.find(reference.names) or ""
+    return "", ""
 
 
-def _identify(row: Row, rules: Validator, around: Surroundings) -> None:
-    kind = rules.kind
-    if kind.identifiers:
-        names = _own_names(row, kind.identifiers)
-        if not names:
-            return
+def _identify(row: Row, rules: Validator, around: Surroundings, referred: Mapping[str, str]) -> bool:
+    """Finds the key of a row, and adds what is derived from references; whether identifiers were added to it."""
+    kind, completed = rules.kind, False
+    if row.names:
         try:
-            if row.faults and row.is_faulty:
-                row.key = around.own.find(names) or identifier(names[0].identifier, names[0].value)
-                return
-            row.key = around.own.take(row.record, names, kind.identifiers)
+            if row.is_faulty:
+                row.key = around.own.find(row.names) or first_key(row.names[0])
+                return False
+            row.key, completed = around.own.take(row.record, row.names, kind.identifiers)
         except IdentityConflict as conflict:
-            row.key = identifier(names[0].identifier, names[0].value)
+            row.key = first_key(row.names[0])
             row.blame(ErrorCode.CONFLICTING_IDENTIFIERS, conflict.message, conflict.field)
-            return
-        # Not before: only now the record has all its identifiers.
+            return False
+    if completed:
+        # What was derived before was derived from less.
         rules.derive(row.record)
-    elif kind.identity and not (row.faults and row.is_faulty):
+    if referred:
+        row.record[DERIVED] = {**row.record.get(DERIVED, {}), **referred}
+    if kind.identity and not row.is_faulty:
         key = kind.key_of(row.record)
         if (size := len(key.encode())) <= KEY_BYTES_MAX:
             row.key = key
         else:
             message = f"The key has {size:,} bytes: expected at most {KEY_BYTES_MAX:,}."
-            row.faults.append(Fault(ErrorCode.INVALID_VALUE, message))
-
-
-def _own_names(row: Row, identifier_fields: Sequence[str]) -> list[Name]:
-    record = row.record
-    return [Name(name, record[name], name) for name in identifier_fields if record.get(name)]
+            row.blame(ErrorCode.INVALID_VALUE, message)
+    return completed

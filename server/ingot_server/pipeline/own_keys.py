@@ -17,7 +17,8 @@ _NAMES = msgspec.json.Decoder(list[str])
 MISSING_KEYS = Fault(
     ErrorCode.MISSING_KEY,
     f"Expected `keys` to list 1 to {KEY_FIELDS_MAX} distinct names, of at most {KEY_FIELD_BYTES_MAX} bytes, of fields "
-    "that have a value: neither the import nor the table says which fields are the key.",
+    "that have a value: neither the import nor the table says which fields are the key. "
+    "Or name a kind that needs none.",
     "keys",
 )
 

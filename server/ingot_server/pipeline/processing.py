@@ -47,7 +47,13 @@ class PreparedChunk:
 
 def prepare_chunk(chunk: StoredChunk, lease: Lease) -> PreparedChunk:
     """Unpacks a chunk and prepares its records."""
-    target = Target(lease.account_id, lease.table_id, validator(lease.rules), lease.key_fields, own_keys=lease.own_keys)
+    target = Target(
+        lease.account_id,
+        lease.table_id,
+        validator(lease.rules, lease.key_fields),
+        lease.key_fields,
+        own_keys=lease.own_keys,
+    )
     return PreparedChunk(chunk.chunk_index, prepare(unpack_texts(chunk.payload), target), Origins(chunk.runs))
 
 
@@ -109,7 +115,7 @@ async def _find_refused(database: Database, lease: Lease, prepared: PreparedChun
     async def search(first: int, end: int) -> None:
         try:
             async with database.transaction() as connection:
-                await apply(connection, prepared.records.part(first, end), lease.import_id)
+                await apply(connection, await prepared.records.part(first, end), lease.import_id)
                 raise _RollBack
         except _RollBack:
             return

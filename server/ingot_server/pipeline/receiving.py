@@ -214,7 +214,7 @@ class Upload:
 
     def _check(self, decoded: Decoded) -> Decoded:
         key_fields = self._batch.key_fields
-        return check(decoded, key_fields, validator(self._batch.rules).names_of(key_fields or ()))
+        return check(decoded, key_fields, validator(self._batch.rules, key_fields or ()).is_name)
 
     async def _step_done(self) -> None:
         """Lets others run, and begins to commit if the chunk is full."""

@@ -1,11 +1,14 @@
 """Writes a few records at once, before the caller gets an answer: the same checks and statements as in an import."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ingot_server.domain.fields import Reading
 from ingot_server.domain.progress import Counts
 from ingot_server.domain.records import Decoded, ErrorStage, Reject, reject
-from ingot_server.pipeline.applying import Target, apply, prepare
+from ingot_server.domain.tables import Table
+from ingot_server.pipeline.applying import Applied, Prepared, Target, apply, prepare
 from ingot_server.pipeline.checking import check
 from ingot_server.pipeline.validation import validator
 from ingot_server.storage import records, tables
@@ -21,32 +24,70 @@ class Written:
     findings: list[tuple[ErrorStage, Reject]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """Records, checked and prepared by the rules that a table had."""
+
+    table: Table
+    decoded: Decoded
+    prepared: Prepared
+
+
 async def write_records(
     database: Database, account_id: int, use: TableUse, reading: Reading, texts: list[bytes]
 ) -> Written:
     """Writes records in one transaction. Raises KindDiffers, KeyFieldsDiffer, DataRefused."""
 
     async def attempt() -> Written:
-        async with database.transaction() as connection:
-            table = await tables.table_ensure(connection, account_id, use, adopts_keys=True)
-            rules = validator(tables.rules_text(table.rules_for(reading)))
-            decoded = Decoded(texts, range(len(texts)), [0] * len(texts), [], len(texts))
-            checked = check(decoded, table.key_fields, rules.names_of(table.key_fields or ()))
-            target = Target(account_id, table.table_id, rules, table.key_fields or (), own_keys=not use.key_fields)
-            prepared = prepare(checked.texts, target)
-            if table.key_fields == () and prepared.named_keys:
-                adopted = await tables.table_adopt_keys(connection, table.table_id, prepared.named_keys)
-                prepared = prepare(checked.texts, replace(target, key_fields=adopted))
-            applied = await apply(connection, prepared, -await records.record_next_write_call(connection))
-        rejected = [(ErrorStage.UPLOAD, found) for found in checked.rejects]
-        findings = [
-            (
-                ErrorStage.PROCESSING,
-                reject(checked.indexes[found.position], 0, checked.texts[found.position], *found.faults, key=found.key),
-            )
-            for found in (*applied.rejected, *applied.doubted)
-        ]
-        counts = replace(applied.counts, received=len(texts), rejected=len(rejected) + len(applied.rejected))
-        return Written(counts, sorted(rejected + findings, key=lambda found: found[1].index))
+        while True:
+            table = await tables.table_find(database, account_id, use) or await _ensured(database, account_id, use)
+            # Not within the transaction, and not on the event loop: it may take long.
+            checked = await asyncio.to_thread(_checked, account_id, table, use, reading, texts)
+            if table.key_fields == () and checked.prepared.named_keys:
+                async with database.transaction() as connection:
+                    await tables.table_adopt_keys(connection, table.table_id, checked.prepared.named_keys)
+                continue
+            applied = await _applied(database, account_id, checked)
+            if applied is not None:
+                return _written(checked, applied, len(texts))
 
     return await database.retrying(attempt)
+
+
+async def _ensured(database: Database, account_id: int, use: TableUse) -> Table:
+    async with database.transaction() as connection:
+        return await tables.table_ensure(connection, account_id, use)
+
+
+def _checked(account_id: int, table: Table, use: TableUse, reading: Reading, texts: list[bytes]) -> _Checked:
+    rules = validator(tables.rules_text(table.rules_for(reading)), table.key_fields or ())
+    decoded = check(
+        Decoded(texts, range(len(texts)), [0] * len(texts), [], len(texts)),
+        table.key_fields,
+        rules.is_name,
+    )
+    target = Target(account_id, table.table_id, rules, table.key_fields or (), own_keys=not use.key_fields)
+    return _Checked(table, decoded, prepare(decoded.texts, target))
+
+
+async def _applied(database: Database, account_id: int, checked: _Checked) -> Applied | None:
+    """What became of the records; None if the table has been changed meanwhile, and nothing was written."""
+    alone = bool(checked.prepared.target.rules.kind.identifiers)
+    async with database.transaction() as connection:
+        if not await tables.table_hold(connection, account_id, checked.table, alone=alone):
+            return None
+        return await apply(connection, checked.prepared, -await records.record_next_write_call(connection))
+
+
+def _written(checked: _Checked, applied: Applied, received: int) -> Written:
+    decoded = checked.decoded
+    rejected = [(ErrorStage.UPLOAD, found) for found in decoded.rejects]
+    findings: Sequence[tuple[ErrorStage, Reject]] = [
+        (
+            ErrorStage.PROCESSING,
+            reject(decoded.indexes[found.position], 0, decoded.texts[found.position], *found.faults, key=found.key),
+        )
+        for found in (*applied.rejected, *applied.doubted)
+    ]
+    counts = replace(applied.counts, received=received, rejected=len(rejected) + len(applied.rejected))
+    return Written(counts, sorted([*rejected, *findings], key=lambda found: found[1].index))

@@ -10,7 +10,7 @@ from ingot_server.pipeline.progress import Progress
 from ingot_server.pipeline.receiving import Receiver
 from ingot_server.rpc import paging, requests, wire
 from ingot_server.rpc.guard import Context, caller_account
-from ingot_server.rpc.uploads import open_batch, pieces_of
+from ingot_server.rpc.uploads import beginning, open_batch, pieces_of
 from ingot_server.storage import batches, imports
 from ingot_server.storage.database import Database
 
@@ -30,7 +30,7 @@ class BatchService(batch_service_pb2_grpc.BatchServiceServicer):
         if first is None:
             raise InvalidRequest({"import_id": "expected in the first message, but the stream had none"})
         import_id, batch_id = requests.import_id(first.import_id), requests.batch_id(first.batch_id)
-        batch = await open_batch(self._database, caller_account(), import_id, batch_id, first)
+        batch = await open_batch(self._database, caller_account(), import_id, batch_id, first, beginning(first))
         await self._receiver.receive(batch, pieces_of(first, _same_batch(first, request_iterator)))
         return pb.UploadBatchResponse(batch=await self._batch(import_id, batch_id))
 

@@ -14,18 +14,21 @@ from ingot_server.domain.fields import Field, FieldType, Reading, UnknownFields
 from ingot_server.domain.tables import GENERIC, Rules, Table
 from ingot_server.pipeline.kinds.kind import Kind
 from ingot_server.pipeline.validation.declaring import field_violations, table_violations
-from ingot_server.pipeline.values import Unreadable, reader
-from ingot_server.rpc.requests import Violations, reading_options, shown, table_use
+from ingot_server.pipeline.values import Unreadable, reader, shown
+from ingot_server.rpc.requests import Violations, reading_options, table_use
 from ingot_server.rpc.wire import reading_message, timestamp
+from ingot_server.storage.tables import rules_text
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
+RULES_BYTES_MAX = 65_536
+"""The rules travel with every lease of a batch, and with a table in a list."""
 _CHANGEABLE = ("key_fields", "kind", "fields", "unknown_fields", "reading")
 
 
 def new_table(message: table_pb2.Table) -> Table:
     """A table to be created. Raises InvalidRequest."""
     use = table_use(message.table, message.kind, message.key_fields, "table.")
-    empty = Table(0, message.table, use.new_key_fields, Rules(use.kind or GENERIC), _NEVER, _NEVER)
+    empty = Table(0, message.table, use.new_key_fields, Rules(use.kind or GENERIC), True, _NEVER, _NEVER)
     return _with_settings(empty, message, ("fields", "unknown_fields", "reading"))
 
 
@@ -63,7 +66,9 @@ def _with_settings(table: Table, message: table_pb2.Table, paths: Sequence[str])
     violations.raise_if_any()
     violations.update(field_violations(rules.fields, rules.reading, "table.fields"))
     violations.raise_if_any()
-    violations.update(table_violations(rules, "table.fields"))
+    violations.update(table_violations(rules, table.key_fields or (), "table.fields"))
+    if (size := len(rules_text(rules))) > RULES_BYTES_MAX:
+        violations["table.fields"] = f"expected at most {RULES_BYTES_MAX:,} bytes in all, got {size:,}"
     violations.raise_if_any()
     return replace(table, rules=rules)
 
@@ -76,7 +81,11 @@ def _field(message: field_pb2.Field, path: str, violations: Violations) -> Field
     if message.type not in field_pb2.FieldType.values():
         violations[f"{path}.type"] = f"expected a type of field, got {message.type}"
     known = message.type in field_pb2.FieldType.values() and message.type != field_pb2.FIELD_TYPE_UNSPECIFIED
-    default = json_format.MessageToDict(message.default_value) if message.HasField("default_value") else None
+    default = None
+    try:
+        default = json_format.MessageToDict(message.default_value) if message.HasField("default_value") else None
+    except (json_format.SerializeToJsonError, ValueError):
+        violations[f"{path}.default_value"] = "expected a value of JSON, which knows neither NaN nor Infinity"
     return Field(
         name=message.name,
         type=FieldType(field_pb2.FieldType.Name(message.type).removeprefix("FIELD_TYPE_")) if known else FieldType.ANY,

@@ -41,10 +41,10 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         if first is None:
             raise InvalidRequest({"spec": "expected in the first message, but the stream had none"})
         spec, use = requests.import_spec(first.spec, first.request_id)
-        beginning(first)
+        begun = beginning(first)
         import_id = await imports.import_create(self._database, caller_account(), spec, use, first.request_id)
         await context.send_initial_metadata((("ingot-import-id", str(import_id)),))
-        batch = await open_batch(self._database, caller_account(), import_id, RUN_BATCH_ID, first)
+        batch = await open_batch(self._database, caller_account(), import_id, RUN_BATCH_ID, first, begun)
         await self._receiver.receive(batch, pieces_of(first, request_iterator))
         if not batch.finished:
             raise BatchUnfinished(import_id=import_id, batch_id=RUN_BATCH_ID, committed_offset=batch.committed_offset)

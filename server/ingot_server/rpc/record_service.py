@@ -33,7 +33,9 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
         written = await write_records(self._database, caller_account(), use, reading, texts)
         return pb.WriteRecordsResponse(
             counts=wire.counts_message(written.counts),
-            errors=[error for stage, reject in written.findings for error in wire.reject_messages(stage, reject)],
+            errors=wire.fitting_errors(
+                error for stage, reject in written.findings for error in wire.reject_messages(stage, reject)
+            ),
         )
 
     async def GetRecord(self, request: pb.GetRecordRequest, context: Context) -> pb.GetRecordResponse:

@@ -25,8 +25,11 @@ from ingot_server.domain.records import (
     ErrorStage,
     Severity,
 )
+from ingot_server.domain.tables import Rules
 from ingot_server.pipeline.kinds import KINDS
-from ingot_server.pipeline.values import is_country, is_locale, is_time_zone
+from ingot_server.pipeline.validation import merged_fields
+from ingot_server.pipeline.validation.declaring import key_field_violations
+from ingot_server.pipeline.values import is_country, is_locale, is_time_zone, shown
 from ingot_server.storage.errors import ErrorFilter
 from ingot_server.storage.imports import ImportFilter
 from ingot_server.storage.tables import TableUse
@@ -34,7 +37,6 @@ from ingot_server.storage.tables import TableUse
 LABELS_MAX = 16
 LABEL_CHARACTERS_MAX = 63
 REQUEST_ID_CHARACTERS_MAX = 128
-SHOWN_CHARACTERS_MAX = 100
 WRITE_RECORDS_MAX = 1_000
 _ID_MAX = 2**63 - 1
 
@@ -93,7 +95,7 @@ def key_fields(names: Iterable[str], path: str) -> tuple[str, ...]:
     distinct = len(set(named)) == len(named) <= KEY_FIELDS_MAX
     if not distinct or not all(0 < len(name.encode()) <= KEY_FIELD_BYTES_MAX and "\0" not in name for name in named):
         expected = f"at most {KEY_FIELDS_MAX} different names of fields, each of 1 to {KEY_FIELD_BYTES_MAX} bytes"
-        raise InvalidRequest({path: f"expected {expected}, got {shown(list(named))}"})
+        raise InvalidRequest({path: f"expected {expected}, got {shown(', '.join(named))}"})
     return named
 
 
@@ -112,6 +114,9 @@ def table_use(name: str, kind: str, fields: Sequence[str], prefix: str = "") -> 
     violations.collect(lambda: key_fields(fields, f"{prefix}key_fields"))
     if fields and kind in KINDS and KINDS[kind].identifies_itself:
         violations[f"{prefix}key_fields"] = f"expected none: the records of the kind {kind} need no key fields"
+    elif kind in KINDS:
+        for expected in key_field_violations(merged_fields(Rules(kind)), fields).values():
+            violations[f"{prefix}key_fields"] = expected
     violations.raise_if_any()
     known = KINDS.get(kind)
     return TableUse(
@@ -206,12 +211,6 @@ def data_format(message: batch_pb2.DataFormat) -> DataFormat:
 def record_texts(messages: Iterable[record_pb2.Record]) -> list[bytes]:
     """The JSON texts of records."""
     return [message.json if message.HasField("json") else _struct_text(message) for message in messages]
-
-
-def shown(value: object) -> str:
-    """A value as it stands in the text of an error, which must stay short: it travels as metadata."""
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "..."
 
 
 def _labels(labels: Mapping[str, str], path: str) -> dict[str, str]:

@@ -4,9 +4,10 @@ import zlib
 from dataclasses import dataclass
 
 from ingot_server.domain.errors import InvalidRequest
-from ingot_server.domain.fields import FieldType
-from ingot_server.domain.filters import Condition, FilterInvalid, Order, field_types, parse_filter, parse_order
+from ingot_server.domain.fields import FieldType, UnknownFields
+from ingot_server.domain.filters import Condition, FilterInvalid, KnownFields, Order, parse_filter, parse_order
 from ingot_server.domain.tables import Table
+from ingot_server.pipeline.kinds.kind import DERIVED
 from ingot_server.pipeline.validation import merged_fields
 from ingot_server.pipeline.values import Doubtful, Unreadable, reader
 from ingot_server.rpc import paging
@@ -26,7 +27,11 @@ class Selection:
 
 def selection(table: Table, filter: str, order_by: str) -> Selection:
     """The records that a request asks for. Raises InvalidRequest."""
-    types = field_types(merged_fields(table.rules))
+    fields = KnownFields(
+        merged_fields(table.rules),
+        only=table.rules.unknown_fields is UnknownFields.REJECT,
+        others=(DERIVED, *(table.key_fields or ())),
+    )
 
     def normalise(type_: FieldType, text: str) -> str:
         try:
@@ -36,11 +41,11 @@ def selection(table: Table, filter: str, order_by: str) -> Selection:
         return str(read.value if isinstance(read, Doubtful) else read)
 
     try:
-        condition = parse_filter(filter, types, normalise)
+        condition = parse_filter(filter, fields, normalise)
     except FilterInvalid as invalid:
         raise InvalidRequest({"filter": str(invalid)}) from None
     try:
-        order = parse_order(order_by, types)
+        order = parse_order(order_by, fields)
     except FilterInvalid as invalid:
         raise InvalidRequest({"order_by": str(invalid)}) from None
     return Selection(table.table_id, condition, order, zlib.crc32(f"{filter}\0{order_by}".encode()))

@@ -34,6 +34,7 @@ _CODES: dict[type[errors.IngotError], tuple[grpc.StatusCode, str]] = {
     errors.TableInUse: (grpc.StatusCode.FAILED_PRECONDITION, "TABLE_IN_USE"),
     errors.RequestIdReused: (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
     errors.ContentDiffers: (grpc.StatusCode.ALREADY_EXISTS, "CONTENT_DIFFERS"),
+    errors.FilterTooSlow: (grpc.StatusCode.FAILED_PRECONDITION, "FILTER_TOO_SLOW"),
     errors.UploadConflict: (grpc.StatusCode.ABORTED, "UPLOAD_CONFLICT"),
     errors.ShuttingDown: (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
     errors.DatabaseUnavailable: (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE"),
@@ -68,7 +69,9 @@ def status_of(error: errors.IngotError) -> Status:
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=facts)]
     if isinstance(error, errors.InvalidRequest):
         violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=field, description=expected)
+            error_details_pb2.BadRequest.FieldViolation(
+                field=field[:FACT_CHARACTERS_MAX], description=expected[:FACT_CHARACTERS_MAX]
+            )
             for field, expected in list(error.violations.items())[:VIOLATIONS_MAX]
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))

@@ -8,7 +8,7 @@ from ingot_server.domain.blocked import BlockedType
 from ingot_server.domain.errors import InvalidRequest
 from ingot_server.domain.tables import Table
 from ingot_server.pipeline.kinds import KINDS
-from ingot_server.rpc import definitions, paging, requests
+from ingot_server.rpc import definitions, paging, requests, wire
 from ingot_server.rpc.guard import Context, caller_account
 from ingot_server.storage import blocked_values, field_indexes, tables
 from ingot_server.storage.database import Database
@@ -28,22 +28,25 @@ class TableService(table_service_pb2_grpc.TableServiceServicer):
         return pb.CreateTableResponse(table=(await self._messages([created]))[0])
 
     async def GetTable(self, request: pb.GetTableRequest, context: Context) -> pb.GetTableResponse:
-        found = await self._table(request.table, "table")
+        name = requests.table_name(request.table)
+        found = await tables.table_get(self._database, caller_account(), name)
         return pb.GetTableResponse(table=(await self._messages([found]))[0])
 
     async def ListTables(self, request: pb.ListTablesRequest, context: Context) -> pb.ListTablesResponse:
         after = paging.page_position(request.page_token, str) if request.page_token else ""
         size = paging.page_size(request.page_size, 100)
-        found = await tables.table_list(self._database, caller_account(), after, size)
-        return pb.ListTablesResponse(
-            tables=await self._messages(found),
-            next_page_token=paging.page_token(found[-1].name) if len(found) == size else "",
-        )
+        found = await tables.table_list(self._database, caller_account(), after, size + 1)
+        page, more = wire.fitting(await self._messages(found), size)
+        return pb.ListTablesResponse(tables=page, next_page_token=paging.page_token(page[-1].table) if more else "")
 
     async def UpdateTable(self, request: pb.UpdateTableRequest, context: Context) -> pb.UpdateTableResponse:
-        table = await self._table(request.table.table, "table.table")
-        wanted = definitions.changed_table(table, request.table, request.update_mask.paths)
-        changed = await tables.table_update(self._database, caller_account(), table, wanted)
+        name = requests.table_name(request.table.table, "table.table")
+        changed = await tables.table_update(
+            self._database,
+            caller_account(),
+            name,
+            lambda table: definitions.changed_table(table, request.table, request.update_mask.paths),
+        )
         return pb.UpdateTableResponse(table=(await self._messages([changed]))[0])
 
     async def DeleteTable(self, request: pb.DeleteTableRequest, context: Context) -> pb.DeleteTableResponse:
@@ -72,9 +75,6 @@ class TableService(table_service_pb2_grpc.TableServiceServicer):
             values=map(definitions.blocked_message, found),
             next_page_token=paging.page_token([found[-1].type, found[-1].value]) if len(found) == size else "",
         )
-
-    async def _table(self, name: str, path: str) -> Table:
-        return await tables.table_get(self._database, caller_account(), requests.table_name(name, path))
 
     async def _messages(self, found: Sequence[Table]) -> list[table_pb2.Table]:
         ready = await field_indexes.field_index_list_ready(self._database, [table.table_id for table in found])

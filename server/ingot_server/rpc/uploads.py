@@ -43,10 +43,14 @@ def beginning(first: UploadBatchRequest | RunImportRequest) -> Beginning:
 
 
 async def open_batch(
-    database: Database, account_id: int, import_id: int, batch_id: str, first: UploadBatchRequest | RunImportRequest
+    database: Database,
+    account_id: int,
+    import_id: int,
+    batch_id: str,
+    first: UploadBatchRequest | RunImportRequest,
+    begun: Beginning,
 ) -> OpenBatch:
     """The batch that an upload goes on with, as its first message describes it. Raises InvalidRequest, OffsetGap."""
-    begun = beginning(first)
     batch = await batches.batch_find(database, account_id, import_id, batch_id)
     if batch is None:
         # A batch cannot be deleted, and one that is left over keeps its import from being finished.

@@ -51,6 +51,22 @@ def fitting(messages: Iterable[M], number: int) -> tuple[list[M], bool]:
     return page, False
 
 
+def fitting_errors(
+    errors: Iterable[record_error_pb2.RecordError],
+) -> list[record_error_pb2.RecordError]:
+    """Errors, as many as fit into a message; when half of it is full, what was sent is left out."""
+    fitting_ones: list[record_error_pb2.RecordError] = []
+    size = 0
+    for error in errors:
+        if size > PAGE_BYTES_MAX // 2 and error.raw:
+            error.raw, error.raw_truncated = "", True
+        size += error.ByteSize()
+        if size > PAGE_BYTES_MAX:
+            break
+        fitting_ones.append(error)
+    return fitting_ones
+
+
 def import_message(found: Import) -> import_pb2.Import:
     """An import."""
     return import_pb2.Import(

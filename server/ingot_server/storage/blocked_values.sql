@@ -4,10 +4,18 @@ SELECT EXISTS (SELECT FROM blocked_value WHERE account_id = $1)
 
 -- name: blocked_value_find
 -- Which of some values are blocked. $1 account, $2 types, $3 values, side by side.
-SELECT type, value
-FROM blocked_value
-WHERE account_id = $1
-  AND (type, value) IN (SELECT type, value FROM unnest($2::text[], $3::text[]) AS wanted (type, value))
+--
+-- LATERAL and LIMIT ask for one look into the index for each: see identifiers.sql.
+SELECT wanted.type, wanted.value
+FROM unnest($2::text[], $3::text[]) AS wanted (type, value)
+CROSS JOIN LATERAL (
+    SELECT
+    FROM blocked_value
+    WHERE account_id = $1
+      AND type = wanted.type COLLATE "C"
+      AND value = wanted.value COLLATE "C"
+    LIMIT 1
+) AS found
 
 -- name: blocked_value_add
 -- Blocks values. $1 account, $2 types, $3 values, side by side.

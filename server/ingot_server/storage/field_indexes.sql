@@ -29,8 +29,23 @@ WHERE table_id = ANY($1::bigint[])
 SELECT table_id, name, type, wanted
 FROM field_index
 WHERE NOT (ready AND wanted)
-ORDER BY wanted, table_id, name
+ORDER BY try_time NULLS FIRST, table_id, name
 LIMIT 1
+
+-- name: field_index_note_try
+-- Notes that an index is being made or dropped. $1 table id, $2 field, $3 type.
+UPDATE field_index
+SET try_time = clock_timestamp()
+WHERE table_id = $1
+  AND name = $2
+  AND type = $3
+
+-- name: field_index_count
+-- How many indexes there are, or shall be, in all, and how many of them belong to an account. $1 account.
+SELECT count(*) AS total, count(*) FILTER (WHERE account_id = $1) AS own
+FROM field_index
+JOIN record_table USING (table_id)
+WHERE wanted
 
 -- name: field_index_is_valid
 -- Whether an index was made to its end; NULL if it does not exist. $1 its name.

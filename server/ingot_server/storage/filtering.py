@@ -16,6 +16,7 @@ from typing import assert_never
 
 from ingot_server.domain.fields import FieldType
 from ingot_server.domain.filters import (
+    NUMBER_CHARACTERS_MAX,
     Absent,
     And,
     Comparison,
@@ -34,8 +35,6 @@ from ingot_server.domain.filters import (
 INDEXED_CHARACTERS = 250
 """Of a longer text only the beginning is indexed and ordered by: with the longest key it just fits into an index entry
 (2,704 bytes), and into a page token."""
-NUMBER_CHARACTERS_MAX = 400
-"""A number that takes more to write out has no place in an index."""
 
 _OWN_COLUMNS = {
     Own.KEY: "key",

@@ -14,24 +14,16 @@ if TYPE_CHECKING:
 
 sql = Queries("identifiers.sql")
 
-Owners = dict[tuple[int, str], str]
-"""The key of the record, by table and identifier."""
 
-
-async def identifier_find(connection: "Connection", table_ids: Sequence[int], identifiers: Sequence[str]) -> Owners:
-    """Which records these identifiers belong to."""
-    if not table_ids or not identifiers:
-        return {}
-    rows = await connection.fetch(sql.identifier_find, table_ids, identifiers)
-    return {(row["table_id"], row["identifier"]): row["key"] for row in rows}
-
-
-async def identifier_list_of_keys(connection: "Connection", table_ids: Sequence[int], keys: Sequence[str]) -> Owners:
-    """All identifiers of the records with these keys."""
-    if not keys:
-        return {}
-    rows = await connection.fetch(sql.identifier_list_of_keys, table_ids, keys)
-    return {(row["table_id"], row["identifier"]): row["key"] for row in rows}
+async def identifier_find(
+    connection: "Connection", table_ids: Sequence[int], identifiers: Sequence[str]
+) -> dict[int, dict[str, str]]:
+    """Which records these identifiers belong to: by table, the key for each identifier that is there."""
+    found: dict[int, dict[str, str]] = {table_id: {} for table_id in table_ids}
+    if table_ids and identifiers:
+        for table_id, identifier, key in await connection.fetch(sql.identifier_find, table_ids, identifiers):
+            found[table_id][identifier] = key
+    return found
 
 
 async def identifier_change(
@@ -39,7 +31,8 @@ async def identifier_change(
 ) -> None:
     """Gives identifiers to records by their keys, and removes others."""
     if removed:
-        await connection.execute(sql.identifier_remove, table_id, sorted(removed))
+        # One by one, in one round trip: a statement for all of them might read the whole table.
+        await connection.executemany(sql.identifier_remove, [(table_id, text) for text in sorted(removed)])
     if given:
         await connection.execute(sql.identifier_give, table_id, list(given), list(given.values()))
 
@@ -50,6 +43,9 @@ async def identifier_find_key(database: Database, table_id: int, identifier: str
     return row["key"] if row else None
 
 
-async def identifier_remove_of_keys(connection: "Connection", table_id: int, keys: Sequence[str]) -> None:
-    """Takes all identifiers away from records that are being deleted."""
-    await connection.execute(sql.identifier_remove_of_keys, table_id, keys)
+async def identifier_remove_of_records(
+    connection: "Connection", table_id: int, held: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Takes their identifiers, name and value, away from records that are being deleted, by their keys."""
+    texts = sorted(f"{name}:{value}" for values in held.values() for name, value in values.items())
+    await connection.executemany(sql.identifier_remove, [(table_id, text) for text in texts])

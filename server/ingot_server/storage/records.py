@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from ingot_server.domain.filters import Condition, Order
+from ingot_server.domain.errors import DatabaseUnavailable, FilterTooSlow
+from ingot_server.domain.filters import Condition, Order, Own
 from ingot_server.domain.progress import Counts
 from ingot_server.storage.database import Database, rows_touched
 from ingot_server.storage.record_pages import After, page_query
@@ -15,6 +16,9 @@ from ingot_server.storage.sql import Queries
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
+
+PAGE_SECONDS_MAX = 10
+"""For a page of records that a filter finds, or in another order than by key."""
 
 sql = Queries("records.sql")
 
@@ -77,10 +81,23 @@ def _split_repeated(records: Sequence[KeyedRecord]) -> tuple[Sequence[KeyedRecor
 
 
 async def record_keys_taken(connection: "Connection", table_id: int, keys: Collection[str]) -> set[str]:
-    """Those of `keys` that have a record, and the keys of all records that are one of these with `~` and more."""
-    return (
-        {row["key"] for row in await connection.fetch(sql.record_keys_taken, table_id, list(keys))} if keys else set()
-    )
+    """Those of `keys` that have a record, and the keys of all records that are one of these with `~` and a number."""
+    taken = await record_keys_existing(connection, [table_id], keys)
+    if taken:
+        taken |= {row["key"] for row in await connection.fetch(sql.record_keys_numbered, table_id, list(taken))}
+    return taken
+
+
+async def record_list_fields(
+    connection: "Connection", table_id: int, keys: Sequence[str], fields: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    """The texts of some fields of the records with these keys, by key; fields without a value are left out."""
+    if not keys:
+        return {}
+    rows = await connection.fetch(sql.record_list_fields, table_id, keys, fields)
+    return {
+        key: {name: text for name, text in zip(fields, texts, strict=True) if text is not None} for key, texts in rows
+    }
 
 
 async def record_keys_existing(connection: "Connection", table_ids: Sequence[int], keys: Collection[str]) -> set[str]:
@@ -109,14 +126,30 @@ async def record_page(
     after: After | None,
     limit: int,
     bytes_max: int,
+    *,
+    seconds_max: float = PAGE_SECONDS_MAX,
 ) -> tuple[list[tuple[After, StoredRecord]], bool]:
     """The records that meet a condition and follow `after` in the order, and whether there are more.
 
     At most `limit`, and no more than fit into `bytes_max` bytes of JSON text; but one in any case. Each comes with what
-    the next page needs to go on after it. Raises ValueError if `after` is none of this order.
+    the next page needs to go on after it. Raises ValueError if `after` is none of this order, and FilterTooSlow if a
+    filter or an order takes more than `seconds_max`.
     """
     query, arguments = page_query(table_id, condition, order, after, limit, bytes_max)
-    rows = await database.fetch(query, *arguments)
+    if condition is None and order.field is Own.KEY:
+        rows = await database.fetch(query, *arguments)
+    else:
+        try:
+            async with database.transaction(statement_timeout_seconds=seconds_max) as connection:
+                rows = await connection.fetch(query, *arguments)
+        except DatabaseUnavailable as unavailable:
+            if not isinstance(unavailable.__cause__, asyncpg.QueryCanceledError):
+                raise
+            raise FilterTooSlow(
+                f"The filter or the order takes more than {seconds_max:g} seconds: narrow the filter, or declare the"
+                " field as indexed.",
+                seconds=f"{seconds_max:g}",
+            ) from unavailable
     found = [(After(row["key"], row["order_value"]), StoredRecord(*tuple(row)[:-2])) for row in rows]
     return found, bool(rows and rows[-1]["followed"])
 

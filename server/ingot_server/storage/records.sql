@@ -85,26 +85,49 @@ FROM record
 WHERE table_id = $1
   AND key = $2
 
--- name: record_keys_taken
--- Which of some keys are taken, with all that begin with one of them and a tilde. $1 table id, $2 keys.
-SELECT key
-FROM record
-WHERE table_id = $1
-  AND key = ANY($2::text[])
-UNION ALL
-SELECT record.key
-FROM unnest($2::text[]) AS wanted (key)
-JOIN record AS first ON first.table_id = $1 AND first.key = wanted.key COLLATE "C"
-JOIN record ON record.table_id = $1
-    AND record.key > (wanted.key || '~') COLLATE "C"
-    AND record.key < (wanted.key || '~:') COLLATE "C"
-
 -- name: record_keys_existing
 -- Which of some keys have a record in one of some tables. $1 table ids, $2 keys.
-SELECT DISTINCT key
-FROM record
-WHERE table_id = ANY($1::bigint[])
-  AND key = ANY($2::text[])
+--
+-- LATERAL and LIMIT ask for one look into the index for each: see identifiers.sql.
+SELECT wanted.key
+FROM unnest($2::text[]) AS wanted (key)
+CROSS JOIN LATERAL (
+    SELECT
+    FROM record
+    WHERE table_id = ANY($1::bigint[])
+      AND key = wanted.key COLLATE "C"
+    LIMIT 1
+) AS found
+
+-- name: record_list_fields
+-- The texts of some fields of some records. $1 table id, $2 keys, $3 fields.
+SELECT
+    found.key,
+    (
+        SELECT array_agg(found.data ->> field.name ORDER BY field.ordinal)
+        FROM unnest($3::text[]) WITH ORDINALITY AS field (name, ordinal)
+    ) AS texts
+FROM unnest($2::text[]) AS wanted (key)
+CROSS JOIN LATERAL (
+    SELECT key, data
+    FROM record
+    WHERE table_id = $1
+      AND key = wanted.key COLLATE "C"
+    LIMIT 1
+) AS found
+
+-- name: record_keys_numbered
+-- The keys that are one of some keys with `~` and a number. $1 table id, $2 keys.
+SELECT found.key
+FROM unnest($2::text[]) AS wanted (key)
+CROSS JOIN LATERAL (
+    SELECT key
+    FROM record
+    WHERE table_id = $1
+      AND key > (wanted.key || '~') COLLATE "C"
+      AND key < (wanted.key || '~:') COLLATE "C"
+    OFFSET 0
+) AS found
 
 -- name: record_delete
 -- Deletes records by key. $1 table id, $2 keys.

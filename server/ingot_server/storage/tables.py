@@ -1,5 +1,6 @@
 """Tables of records: what they are keyed by, and the rules for their records."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,53 +45,71 @@ class TableUse:
 
 
 async def table_create(database: Database, account_id: int, table: Table) -> Table:
-    """Makes a table with its settings. Raises TableExists."""
+    """Makes a table with its settings. Raises TableExists, InvalidRequest for too many indexes."""
     async with database.transaction() as connection:
-        row = await connection.fetchrow(
-            sql.table_create, account_id, table.name, table.key_fields, rules_text(table.rules)
-        )
+        rules = rules_text(table.rules)
+        row = await connection.fetchrow(sql.table_create, account_id, table.name, table.key_fields, rules, True)
         if row is None:
             raise TableExists(f"There is a table {table.name}: change it with UpdateTable.", table=table.name)
         created = _table(row)
-        await field_indexes.field_index_want(connection, created.table_id, created.rules)
+        await field_indexes.field_index_want(connection, account_id, created.table_id, created.rules)
     return created
 
 
-async def table_ensure(connection: "Connection", account_id: int, use: TableUse, *, adopts_keys: bool = False) -> Table:
+async def table_find(database: Database, account_id: int, use: TableUse) -> Table | None:
+    """The table if it is as expected, without a lock; None if `table_ensure` must make it or refuse."""
+    row = await database.fetchrow(sql.table_get, account_id, use.name)
+    return _table(row) if row is not None and use.suits(_table(row)) else None
+
+
+async def table_hold(connection: "Connection", account_id: int, table: Table, *, alone: bool) -> bool:
+    """Keeps the table's settings as they are until the transaction ends; False if they are no longer as in `table`.
+
+    `alone` for who gives identifiers to its records: see table_lock_named.
+    """
+    query = sql.table_lock_named if alone else sql.table_lock_shared
+    row = await connection.fetchrow(query, account_id, table.name)
+    return row is not None and _table(row) == table
+
+
+async def table_ensure(connection: "Connection", account_id: int, use: TableUse) -> Table:
     """The table as expected, made if needed; its settings stay as they are until the transaction ends.
 
-    If it has another kind or other key fields, but no record and no unfinished import, they become those: a mistake
-    must not spoil a name for good. With `adopts_keys` the caller may go on to name its key fields. Raises KindDiffers,
-    KeyFieldsDiffer.
+    A table that was made in passing, has no record and no unfinished import, and has another kind or other key fields,
+    gets those that are expected: a mistake must not spoil a name for good. Raises KindDiffers, KeyFieldsDiffer.
     """
     row = await connection.fetchrow(sql.table_get, account_id, use.name)
-    if row is None:
-        new = rules_text(Rules(kind=use.kind or GENERIC))
-        await connection.execute(sql.table_create, account_id, use.name, use.new_key_fields, new)
-        row = await connection.fetchrow(sql.table_get, account_id, use.name)
     # Whoever may change the table locks it alone at once: raising a shared lock would be a deadlock for two.
-    may_change = row is None or not use.suits(_table(row)) or (adopts_keys and _table(row).key_fields == ())
-    if not may_change:
+    if row is not None and use.suits(_table(row)):
         row = await connection.fetchrow(sql.table_lock_shared, account_id, use.name)
         if row is not None and use.suits(_table(row)):
             return _table(row)
-    table = await _locked(connection, account_id, use.name)
+    # Somebody may delete the table just now, or make it.
+    while (row := await connection.fetchrow(sql.table_lock_alone, account_id, use.name)) is None:
+        new = rules_text(Rules(kind=use.kind or GENERIC))
+        await connection.execute(sql.table_create, account_id, use.name, use.new_key_fields, new, False)
+    table = _table(row)
     if use.suits(table):
         return table
-    if table.key_fields == () and not use.kind:
-        # Nobody has named key fields yet, so no import that is under way relies on others.
-        wanted = replace(table, key_fields=use.key_fields)
-    elif not await _is_unused(connection, table.table_id):
-        raise _differs(table, use)
-    else:
-        kind = use.kind or table.rules.kind
-        if kind == table.rules.kind and table.key_fields is None:
-            raise _differs(table, use)
-        keys = use.new_key_fields if use.kind else use.key_fields
-        wanted = replace(table, key_fields=keys, rules=replace(table.rules, kind=kind))
-    row = await connection.fetchrow(sql.table_set, table.table_id, wanted.key_fields, rules_text(wanted.rules))
+    wanted = await _adapted(connection, table, use)
+    row = await connection.fetchrow(
+        sql.table_set, table.table_id, wanted.key_fields, rules_text(wanted.rules), wanted.declared
+    )
     assert row is not None  # noqa: S101 the row is locked
     return _table(row)
+
+
+async def _adapted(connection: "Connection", table: Table, use: TableUse) -> Table:
+    """The table as it is expected, if nothing speaks against it. Raises KindDiffers, KeyFieldsDiffer."""
+    kind = use.kind or table.rules.kind
+    if table.key_fields == () and kind == table.rules.kind:
+        # Nobody has named key fields yet, so no import that is under way relies on others.
+        return replace(table, key_fields=use.key_fields)
+    needs_none = kind == table.rules.kind and table.key_fields is None
+    if table.declared or needs_none or not await _is_unused(connection, table.table_id):
+        raise _differs(table, use)
+    keys = use.new_key_fields if use.kind else use.key_fields
+    return replace(table, key_fields=keys, rules=replace(table.rules, kind=kind))
 
 
 async def table_adopt_keys(connection: "Connection", table_id: int, key_fields: tuple[str, ...]) -> tuple[str, ...]:
@@ -112,17 +131,16 @@ async def table_list(database: Database, account_id: int, after: str, limit: int
     return [_table(row) for row in await database.fetch(sql.table_list, account_id, after, limit)]
 
 
-async def table_update(database: Database, account_id: int, table: Table, changed: Table) -> Table:
-    """Makes the settings of `table` those of `changed`, if they are still as in `table`.
+async def table_update(database: Database, account_id: int, name: str, change: Callable[[Table], Table]) -> Table:
+    """Changes the settings of a table as `change` says; it must be quick, and may raise InvalidRequest.
 
     Raises TableNotFound, and TableInUse if it has records or an unfinished import and its key fields or kind change.
     """
     async with database.transaction() as connection:
-        now = await _locked(connection, account_id, table.name)
-        if (now.key_fields, now.rules) != (table.key_fields, table.rules):
-            raise TableInUse(f"Somebody else has just changed table {table.name}: call again.", table=table.name)
-        rekeyed = (now.key_fields, now.rules.kind) != (changed.key_fields, changed.rules.kind)
-        if rekeyed and not (now.key_fields == () and now.rules.kind == changed.rules.kind):
+        table = await _locked(connection, account_id, name)
+        changed = change(table)
+        same_kind = table.rules.kind == changed.rules.kind
+        if not (same_kind and table.key_fields in ((), changed.key_fields)):
             await _expect_no_import(connection, table)
             if await connection.fetchrow(sql.table_any_record, table.table_id) is not None:
                 raise TableInUse(
@@ -130,9 +148,11 @@ async def table_update(database: Database, account_id: int, table: Table, change
                     " first, or use another table.",
                     table=table.name,
                 )
-        row = await connection.fetchrow(sql.table_set, table.table_id, changed.key_fields, rules_text(changed.rules))
+        row = await connection.fetchrow(
+            sql.table_set, table.table_id, changed.key_fields, rules_text(changed.rules), True
+        )
         assert row is not None  # noqa: S101 the row is locked
-        await field_indexes.field_index_want(connection, table.table_id, changed.rules)
+        await field_indexes.field_index_want(connection, account_id, table.table_id, changed.rules)
     return _table(row)
 
 
@@ -141,7 +161,7 @@ async def table_delete(database: Database, account_id: int, name: str) -> None:
     async with database.transaction() as connection:
         table = await _locked(connection, account_id, name)
         await _expect_no_import(connection, table)
-        await field_indexes.field_index_want(connection, table.table_id, Rules())
+        await field_indexes.field_index_want(connection, account_id, table.table_id, Rules())
         await connection.execute(sql.table_delete, table.table_id)
 
 
@@ -159,11 +179,11 @@ async def table_clear_deleted(database: Database) -> bool:
         return rows_touched(await connection.execute(sql.table_forget, table_id)) > 0
 
 
-async def table_ids_of_kinds(connection: "Connection", account_id: int, kinds: list[str]) -> dict[str, list[int]]:
-    """The account's tables of each of these kinds, the oldest first."""
-    found: dict[str, list[int]] = {kind: [] for kind in kinds}
-    for row in await connection.fetch(sql.table_ids_of_kinds, account_id, kinds):
-        found[row["kind"]].append(row["table_id"])
+async def table_list_of_kinds(connection: "Connection", account_id: int, kinds: list[str]) -> dict[str, dict[int, str]]:
+    """The account's tables of each of these kinds, the oldest first: id and name."""
+    found: dict[str, dict[int, str]] = {kind: {} for kind in kinds}
+    for row in await connection.fetch(sql.table_list_of_kinds, account_id, kinds):
+        found[row["kind"]][row["table_id"]] = row["name"]
     return found
 
 

@@ -1,13 +1,14 @@
 -- name: table_create
--- Makes a table, unless the account has one of this name. $1 account, $2 name, $3 key fields, $4 rules.
-INSERT INTO record_table (account_id, name, key_fields, rules)
-VALUES ($1, $2, $3, $4)
+-- Makes a table, unless the account has one of this name. $1 account, $2 name, $3 key fields, $4 rules, $5 whether it is
+-- declared.
+INSERT INTO record_table (account_id, name, key_fields, rules, declared)
+VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (account_id, name) WHERE delete_time IS NULL DO NOTHING
-RETURNING table_id, name, key_fields, rules, create_time, update_time
+RETURNING table_id, name, key_fields, rules, declared, create_time, update_time
 
 -- name: table_get
 -- One table by name. $1 account, $2 name.
-SELECT table_id, name, key_fields, rules, create_time, update_time
+SELECT table_id, name, key_fields, rules, declared, create_time, update_time
 FROM record_table
 WHERE account_id = $1
   AND name = $2
@@ -15,7 +16,7 @@ WHERE account_id = $1
 
 -- name: table_lock_shared
 -- A table whose settings nobody changes until we are done. $1 account, $2 name.
-SELECT table_id, name, key_fields, rules, create_time, update_time
+SELECT table_id, name, key_fields, rules, declared, create_time, update_time
 FROM record_table
 WHERE account_id = $1
   AND name = $2
@@ -24,7 +25,7 @@ FOR KEY SHARE
 
 -- name: table_lock_alone
 -- A table that nobody else can begin to use until we are done. $1 account, $2 name.
-SELECT table_id, name, key_fields, rules, create_time, update_time
+SELECT table_id, name, key_fields, rules, declared, create_time, update_time
 FROM record_table
 WHERE account_id = $1
   AND name = $2
@@ -44,6 +45,17 @@ FOR UPDATE
 SELECT
 FROM record_table
 WHERE table_id = $1
+FOR NO KEY UPDATE
+
+-- name: table_lock_named
+-- As table_lock_identifiers, for a table whose settings nobody may change meanwhile either. Whoever needs both takes this
+-- lock first, and not a shared one before: its holder would pass by those who wait for a lock alone, for ever.
+-- $1 account, $2 name.
+SELECT table_id, name, key_fields, rules, declared, create_time, update_time
+FROM record_table
+WHERE account_id = $1
+  AND name = $2
+  AND delete_time IS NULL
 FOR NO KEY UPDATE
 
 -- name: table_name_keys
@@ -71,15 +83,15 @@ WHERE table_id = $1
 LIMIT 1
 
 -- name: table_set
--- Changes a table that is locked. $1 table id, $2 key fields, $3 rules.
+-- Changes a table that is locked. $1 table id, $2 key fields, $3 rules, $4 whether it is declared.
 UPDATE record_table
-SET key_fields = $2, rules = $3, update_time = now()
+SET key_fields = $2, rules = $3, declared = $4, update_time = now()
 WHERE table_id = $1
-RETURNING table_id, name, key_fields, rules, create_time, update_time
+RETURNING table_id, name, key_fields, rules, declared, create_time, update_time
 
 -- name: table_list
 -- A page of tables by name. $1 account, $2 the last name of the page before, $3 how many.
-SELECT table_id, name, key_fields, rules, create_time, update_time
+SELECT table_id, name, key_fields, rules, declared, create_time, update_time
 FROM record_table
 WHERE account_id = $1
   AND name > $2
@@ -87,9 +99,9 @@ WHERE account_id = $1
 ORDER BY name
 LIMIT $3
 
--- name: table_ids_of_kinds
+-- name: table_list_of_kinds
 -- The account's tables of these kinds, the oldest first. $1 account, $2 kinds.
-SELECT table_id, rules ->> 'kind' AS kind
+SELECT table_id, name, rules ->> 'kind' AS kind
 FROM record_table
 WHERE account_id = $1
   AND delete_time IS NULL

@@ -1,11 +1,11 @@
 """What a field and a value have in common: the form in which they compare."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import TypeAlias
 
-from ingot_server.domain.fields import Field, FieldType
+from ingot_server.domain.fields import FieldType
 from ingot_server.domain.filters.scanning import FilterInvalid, Literal
 from ingot_server.domain.filters.tree import (
     Absent,
@@ -26,11 +26,18 @@ Normalise: TypeAlias = Callable[[FieldType, str], str]
 """The normal form of a text as a value of a type whose values are texts. Raises ValueError with what was expected."""
 
 NUMBER_CHARACTERS_MAX = 400
+"""A number that takes more to write out compares with nothing: it has no place in an index."""
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE]([+-]?[0-9]+))?")
 _UNDECIDED = (FieldType.ANY, FieldType.OBJECT)
 # In normal form these are in the order of time.
 _DAYS = (FieldType.DATE, FieldType.TIMESTAMP)
+# What the normal forms of whole values tell about the beginnings of them.
+_CASES: dict[FieldType, Callable[[str], str]] = {
+    FieldType.EMAIL: str.lower,
+    FieldType.COUNTRY: str.upper,
+    FieldType.CURRENCY: str.upper,
+}
 _OWN_FORMS = {
     Own.KEY: Form.TEXT,
     Own.CREATE_TIME: Form.TIME,
@@ -39,27 +46,17 @@ _OWN_FORMS = {
 }
 
 
-def field_types(fields: Iterable[Field], within: FieldPath = ()) -> dict[FieldPath, FieldType]:
-    """The types of these fields and of those in them, by path."""
-    types: dict[FieldPath, FieldType] = {}
-    for field in fields:
-        path = (*within, field.name)
-        types[path] = field.type
-        types |= field_types(field.fields, path)
-    return types
-
-
 def own_form(own: Own) -> Form:
     """As what the record's own data compare."""
     return _OWN_FORMS[own]
 
 
 def comparison(
-    field: FieldPath | Own, operator: str, literal: Literal, types: Mapping[FieldPath, FieldType], normalise: Normalise
+    field: FieldPath | Own, type_: FieldType, operator: str, literal: Literal, normalise: Normalise
 ) -> Condition:
-    """The condition that the field compares so with the literal. Raises FilterInvalid if it cannot."""
+    """The condition that the field of that type compares so with the literal. Raises FilterInvalid if it cannot."""
     if operator == "!=":
-        return Not(comparison(field, "=", literal, types, normalise))
+        return Not(comparison(field, type_, "=", literal, normalise))
     if _is_word(literal, "null"):
         if operator != "=":
             raise FilterInvalid(literal.position, "null goes with = and != only; `field:*` says that there is a value")
@@ -77,7 +74,6 @@ def comparison(
         form = own_form(field)
         value = _own_value(field, form, compares, literal, normalise)
         return Comparison(field, form, compares, value)
-    type_ = types.get(field, FieldType.ANY)
     form = _literal_form(literal) if type_ in _UNDECIDED else form_of(type_)
     value = _value(type_, form, compares, literal, normalise)
     if operator == ":":
@@ -115,14 +111,16 @@ def _value(type_: FieldType, form: Form, operator: Operator, literal: Literal, n
                 raise FilterInvalid(literal.position, "expected true or false")
             return literal.text
         case Form.TIME | Form.TEXT:
-            in_order = operator not in (Operator.EQUAL, Operator.PREFIX)
-            as_written = operator is Operator.PREFIX or (in_order and type_ not in _DAYS)
-            value = literal.text if as_written or not _has_normal_form(type_) else _normal(type_, literal, normalise)
+            value = _text(type_, operator, literal, normalise)
             return value.removesuffix("Z") if form is Form.TIME else value
 
 
-def _has_normal_form(type_: FieldType) -> bool:
-    return type_.is_text and type_ is not FieldType.TEXT
+def _text(type_: FieldType, operator: Operator, literal: Literal, normalise: Normalise) -> str:
+    if operator is Operator.PREFIX:
+        return _CASES.get(type_, str)(literal.text)
+    has_normal_form = type_.is_text and type_ is not FieldType.TEXT
+    in_order = operator is not Operator.EQUAL and type_ not in _DAYS
+    return _normal(type_, literal, normalise) if has_normal_form and not in_order else literal.text
 
 
 def _normal(type_: FieldType, literal: Literal, normalise: Normalise) -> str:

@@ -1,11 +1,10 @@
 """The order of records: by one field, then by key."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ingot_server.domain.fields import FieldType
 from ingot_server.domain.filters.comparing import own_form
-from ingot_server.domain.filters.scanning import Scanner
+from ingot_server.domain.filters.fields import KnownFields, UnknownField
+from ingot_server.domain.filters.scanning import FilterInvalid, Scanner
 from ingot_server.domain.filters.tree import FieldPath, Form, Own, form_of
 
 
@@ -21,12 +20,13 @@ class Order:
 BY_KEY = Order(Own.KEY, Form.TEXT)
 
 
-def parse_order(text: str, types: Mapping[FieldPath, FieldType]) -> Order:
+def parse_order(text: str, fields: KnownFields) -> Order:
     """The order that a caller asks for, by key if empty. Raises FilterInvalid and nothing else."""
     scanner = Scanner(text)
     scanner.skip_blanks()
     if not scanner.rest:
         return BY_KEY
+    start = scanner.position
     field = scanner.field()
     blank = scanner.skip_blanks()
     rest = scanner.rest.rstrip()
@@ -34,5 +34,10 @@ def parse_order(text: str, types: Mapping[FieldPath, FieldType]) -> Order:
         raise scanner.invalid("one field is supported; records with the same value come by key")
     if rest and not (blank and rest in ("asc", "desc")):
         raise scanner.invalid("expected desc, or nothing, after the field; a name with other signs needs quotes")
-    form = own_form(field) if isinstance(field, Own) else form_of(types.get(field, FieldType.ANY))
-    return Order(field, form, rest == "desc")
+    if isinstance(field, Own):
+        return Order(field, own_form(field), rest == "desc")
+    try:
+        path, type_ = fields.stored(field)
+    except UnknownField as unknown:
+        raise FilterInvalid(start, str(unknown)) from None
+    return Order(path, form_of(type_), rest == "desc")

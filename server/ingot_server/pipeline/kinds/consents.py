@@ -7,11 +7,11 @@ from ingot_server.pipeline.kinds.kind import Kind
 KIND = Kind(
     name="CONSENTS",
     description=(
-        "What contacts have agreed to, or not. A consent is identified by its contact, `channel` and `purpose`: a "
-        "later one takes the place of an earlier one, however the contact was named. Derived is `contact`, the "
-        "contact's key."
+        "What contacts have agreed to, or not. A consent is identified by its contact, `channel` and `purpose`: "
+        "one that comes later takes the place of one that came before, whatever their `time`, and however the "
+        "contact was named. Derived are `contact`, the contact's key, and `contact_table`."
     ),
-    identity=("contact", "channel", "purpose"),
+    identity=("contact_table", "contact", "channel", "purpose"),
     refers_to=("CONTACTS",),
     references=contact_of,
     needs_one_of=CONTACT_NAMES,

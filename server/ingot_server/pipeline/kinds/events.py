@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -12,12 +14,24 @@ from ingot_server.pipeline.kinds.kind import DERIVED, Kind, Record
 _SORTED = msgspec.json.Encoder(order="sorted", decimal_format="number")
 
 
+def _normal(value: Any) -> Any:
+    """A JSON value in which numbers that are equal are written alike, as PostgreSQL compares them."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() and value.adjusted() < 100 else value.normalize()
+    if isinstance(value, list):
+        return [_normal(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _normal(item) for name, item in value.items()}
+    return value
+
+
 def _key_parts(event: Record) -> Sequence[str]:
     if event.get("id"):
         return (event["id"],)
     # Two events of one contact, name and moment are the same if they say the same: what is sent twice counts once.
-    parameters = _SORTED.encode(event.get("parameters") or {})
-    return (event[DERIVED]["contact"], event["name"], event["time"], hashlib.sha256(parameters).hexdigest()[:16])
+    parameters = _SORTED.encode(_normal(event.get("parameters") or {}))
+    contact = event[DERIVED]["contact_table"], event[DERIVED]["contact"]
+    return (*contact, event["name"], event["time"], hashlib.sha256(parameters).hexdigest()[:16])
 
 
 KIND = Kind(
@@ -25,10 +39,10 @@ KIND = Kind(
     description=(
         "What contacts do: a `name`, a `time`, a contact, by `contact_id`, `email` or `phone`, that must exist, "
         "and `parameters` of any sort. An event is identified by its `id`, or else by contact, name, time and "
-        "parameters together, so that one that is sent twice is there once. Derived is `contact`, the contact's "
-        "key."
+        "parameters together, so that one that is sent twice is there once. Derived are `contact`, the contact's "
+        "key, and `contact_table`."
     ),
-    identity=("contact", "name", "time", "parameters"),
+    identity=("contact_table", "contact", "name", "time", "parameters"),
     key_parts=_key_parts,
     refers_to=("CONTACTS",),
     references=contact_of,

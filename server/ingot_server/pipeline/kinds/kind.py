@@ -17,15 +17,20 @@ DERIVED = "derived"
 """The field that holds what was derived from the others."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Name:
-    """One of the ways in which a record names another."""
+    """One of the ways in which a record names another, or itself. Never changed; frozen ones take twice the time."""
 
     identifier: str
     """Which of the other kind's identifiers; empty if it is the other's key."""
     value: str
     field: str
     """The path of the field that holds it, for errors."""
+    text: str = ""
+    """The identifier as it is stored: `email:ada@example.org`."""
+
+    def __post_init__(self) -> None:
+        self.text = f"{self.identifier}:{self.value}"
 
 
 @dataclass(frozen=True, slots=True)

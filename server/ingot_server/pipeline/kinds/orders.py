@@ -1,7 +1,8 @@
 """What contacts have bought, with its items, packages and ticket bundles."""
 
 from collections.abc import Iterable, Mapping
-from decimal import Context, Decimal
+from contextlib import suppress
+from decimal import Context, Decimal, Inexact
 from typing import Any
 
 from ingot_server.domain.fields import Field, FieldType
@@ -9,8 +10,8 @@ from ingot_server.domain.records import ErrorCode, Fault
 from ingot_server.pipeline.kinds.contact_reference import CONTACT_FIELDS, CONTACT_NAMES, contact_of
 from ingot_server.pipeline.kinds.kind import Kind, Name, Record, Reference
 
-# Exact for as many digits as two numbers of 40 digits can need, and bounded for exponents that would need more.
-_EXACT = Context(prec=100)
+# Exact or not at all: for numbers of very different exponents there is no total.
+_EXACT = Context(prec=100, traps=[Inexact])
 
 
 def _check(order: Record) -> Iterable[Fault]:
@@ -18,7 +19,7 @@ def _check(order: Record) -> Iterable[Fault]:
     for number, item in enumerate(order.get("items") or ()):
         package = item.get("package_id")
         if package is not None and package not in packages:
-            message = f"The item names the package {package!r}: expected the id of one of the order's `packages`."
+            message = f"No package found: the order has none with the id {package!r} among its `packages`."
             yield Fault(ErrorCode.PACKAGE_NOT_FOUND, message, f"items[{number}].package_id")
 
 
@@ -37,10 +38,13 @@ def _derive(order: Record) -> Mapping[str, Any]:
     if order.get("total") is not None or not items or any(item.get("price") is None for item in items):
         return {}
     total = Decimal(order.get("shipping") or 0)
-    for item in items:
-        quantity = item.get("quantity")
-        total = _EXACT.add(total, _EXACT.multiply(Decimal(item["price"]), Decimal(1 if quantity is None else quantity)))
-    return {"total": _EXACT.subtract(total, Decimal(order.get("discount") or 0))}
+    with suppress(Inexact):
+        for item in items:
+            quantity = item.get("quantity")
+            price = _EXACT.multiply(Decimal(item["price"]), Decimal(1 if quantity is None else quantity))
+            total = _EXACT.add(total, price)
+        return {"total": _EXACT.subtract(total, Decimal(order.get("discount") or 0))}
+    return {}
 
 
 KIND = Kind(
@@ -48,9 +52,9 @@ KIND = Kind(
     description=(
         "What contacts have bought. An order is identified by its `id`, and must name a contact that exists, by "
         "`contact_id`, `email` or `phone`. Its items may name packages of the same order, and ticket bundles of "
-        "the same order or of a table of the kind TICKET_BUNDLES. Derived are `contact`, the contact's key, and "
-        "`total` if it is missing and every item has a price: the sum of price times quantity (1 if missing), "
-        "plus `shipping`, minus `discount`."
+        "the same order or of a table of the kind TICKET_BUNDLES. Derived are `contact` and `contact_table`, the "
+        "contact's key and table, and `total` if it is missing and every item has a price: the sum of price times "
+        "quantity (1 if missing), plus `shipping`, minus `discount`."
     ),
     identity=("id",),
     refers_to=("CONTACTS", "TICKET_BUNDLES"),

@@ -9,8 +9,8 @@ KIND = Kind(
     name="VOUCHERS",
     description=(
         "Codes that are worth something. A voucher is identified by its `voucher_set` and its `code`. If it names "
-        "a contact, by `contact_id`, `email` or `phone`, the contact must exist. Derived is `contact`, the "
-        "contact's key."
+        "a contact, by `contact_id`, `email` or `phone`, the contact must exist. Derived are `contact`, the "
+        "contact's key, and `contact_table`."
     ),
     identity=("voucher_set", "code"),
     refers_to=("CONTACTS",),

@@ -18,11 +18,17 @@ from ingot_server.domain.fields import (
 from ingot_server.domain.tables import GENERIC, Rules
 from ingot_server.pipeline.kinds import KINDS
 from ingot_server.pipeline.kinds.kind import DERIVED
-from ingot_server.pipeline.validation.objects import ObjectReader, matcher, shown
+from ingot_server.pipeline.validation.objects import ObjectReader, as_sent, matcher
 from ingot_server.pipeline.validation.rows import Row
 from ingot_server.pipeline.validation.rules import merged_fields, names_of
+from ingot_server.pipeline.values import shown
 
-_NAME = f"expected 1 to {FIELD_NAME_BYTES_MAX} bytes without NUL characters"
+_NAME = (
+    f"expected 1 to {FIELD_NAME_BYTES_MAX} bytes without NUL characters and brackets; nested fields go into `fields`"
+)
+DEFAULT_CHARACTERS_MAX = 500
+"""Each default is stored with each record that lacks the field: large ones would make large records of small ones."""
+DEFAULTS_MAX = 50
 _NOT_INDEXABLE = (FieldType.ANY, FieldType.OBJECT)
 
 
@@ -30,14 +36,19 @@ def field_violations(fields: Sequence[Field], reading: Reading, path: str) -> Ma
     """What is wrong with fields, each by itself: the path of each fault, and what was expected."""
     if _count(fields) > FIELDS_MAX:
         return {path: f"expected at most {FIELDS_MAX} fields, nested ones included, got {_count(fields)}"}
+    if (defaults := _count_defaults(fields)) > DEFAULTS_MAX:
+        return {path: f"expected at most {DEFAULTS_MAX} fields with a default, got {defaults}"}
     return dict(
         chain.from_iterable(_violations(field, reading, f"{path}[{number}]", 1) for number, field in enumerate(fields))
     )
 
 
-def table_violations(rules: Rules, path: str) -> Mapping[str, str]:
-    """What is wrong between the fields, and between them and those of the kind."""
+def table_violations(rules: Rules, key_fields: Sequence[str], path: str) -> Mapping[str, str]:
+    """What is wrong between the fields, and between them, those of the kind and the key fields."""
     found: dict[str, str] = {}
+    own_names = [own.name for own in rules.fields]
+    if twice := sorted({name for name in own_names if own_names.count(name) > 1}):
+        return {path: f"expected each field once, but {twice[0]!r} comes several times"}
     if (indexed := sum(field.indexed for field in rules.fields)) > INDEXED_MAX:
         found[path] = f"expected at most {INDEXED_MAX} indexed fields, got {indexed}"
     built_in = {known.name: known for known in KINDS[rules.kind].fields}
@@ -55,8 +66,28 @@ def table_violations(rules: Rules, path: str) -> Mapping[str, str]:
             found[f"{at}.allowed_values"] = f"expected some of the kind's own: {', '.join(known.allowed)}"
         if own.name == DERIVED and rules.kind != GENERIC:
             found[f"{at}.name"] = f"expected another name: {DERIVED!r} holds what Ingot derives from the record"
-    found.update(_clashes(merged_fields(rules), path))
+    merged = merged_fields(rules)
+    found.update(_clashes(merged, path))
+    found.update(key_field_violations(merged, key_fields))
+    if not found:
+        numbers = {own.name: number for number, own in enumerate(rules.fields)}
+        for field in merged:
+            if field.name in numbers:
+                found.update(_default_violations(field, rules.reading, f"{path}[{numbers[field.name]}]"))
+                if field.default is not None and field.name in KINDS[rules.kind].identifiers:
+                    found[f"{path}[{numbers[field.name]}].default_value"] = (
+                        "expected none: the field identifies records"
+                    )
     return found
+
+
+def key_field_violations(fields: Sequence[Field], key_fields: Sequence[str]) -> Mapping[str, str]:
+    """What is wrong with naming these key fields for records with these fields."""
+    stored = {alias: field.name for field in fields for alias in field.aliases}
+    for name in key_fields:
+        if name in stored:
+            return {"table.key_fields": f"expected the name under which it is stored, {stored[name]!r}, got {name!r}"}
+    return {}
 
 
 def _clashes(fields: Sequence[Field], path: str) -> Iterator[tuple[str, str]]:
@@ -67,8 +98,13 @@ def _clashes(fields: Sequence[Field], path: str) -> Iterator[tuple[str, str]]:
             if owner != field.name or list(names_of(field)).count(name) > 1:
                 yield path, f"expected different names, but {name!r} names {owner!r} and {field.name!r}"
         yield from _clashes(field.fields, path)
-    if len({field.name for field in fields}) < len(fields):
-        yield path, "expected each field once"
+    names = [field.name for field in fields]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        yield path, f"expected each field once, but {twice[0]!r} comes several times"
+
+
+def _count_defaults(fields: Sequence[Field]) -> int:
+    return sum((field.default is not None) + _count_defaults(field.fields) for field in fields)
 
 
 def _count(fields: Sequence[Field]) -> int:
@@ -100,12 +136,12 @@ def _violations(field: Field, reading: Reading, path: str, depth: int) -> Iterat
         for violation in _violations(inner, reading, f"{path}.fields[{number}]", depth + 1)
     ]
     yield from nested
-    if field.default is not None and not (allowed or pattern or nested):
-        yield from _default_violations(field, reading, f"{path}.default_value")
+    if field.default is not None and len(repr(field.default)) > DEFAULT_CHARACTERS_MAX:
+        yield f"{path}.default_value", f"expected at most {DEFAULT_CHARACTERS_MAX:,} characters"
 
 
 def _is_name(name: str) -> bool:
-    return 0 < len(name.encode()) <= FIELD_NAME_BYTES_MAX and "\0" not in name
+    return 0 < len(name.encode()) <= FIELD_NAME_BYTES_MAX and not any(sign in name for sign in "\0[]")
 
 
 def _allowed_violations(field: Field, path: str) -> Iterator[tuple[str, str]]:
@@ -125,13 +161,15 @@ def _pattern_violations(field: Field, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _default_violations(field: Field, reading: Reading, path: str) -> Iterator[tuple[str, str]]:
-    row = Row(0)
-    read = ObjectReader([field], reading, rejects_unknown=False, own=frozenset()).read(
-        {field.name: field.default}, "", row
-    )
+    for number, nested in enumerate(field.fields):
+        yield from _default_violations(nested, reading, f"{path}.fields[{number}]")
+    if field.default is None:
+        return
+    row, sent = Row(0), as_sent(field.default)
+    read = ObjectReader([field], reading, rejects_unknown=False, own=frozenset()).read({field.name: sent}, "", row)
     if row.is_faulty:
-        yield path, row.faults[0].message
-    elif "\0" in repr(field.default) or "\\x00" in repr(field.default):
-        yield path, "expected a value without NUL characters"
-    elif read.get(field.name) != field.default:
-        yield path, f"expected the value in its normal form, {shown(read.get(field.name))}"
+        yield f"{path}.default_value", row.faults[0].message
+    elif "\\x00" in repr(sent):
+        yield f"{path}.default_value", "expected a value without NUL characters"
+    elif read.get(field.name) != sent:
+        yield f"{path}.default_value", f"expected the value in its normal form, {shown(read.get(field.name))}"

@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from decimal import Decimal
+from typing import Any
 
-from pydantic import StringConstraints, TypeAdapter
+import re2
 
 from ingot_server.domain.fields import Field, FieldType, Reading
 from ingot_server.domain.records import ErrorCode
 from ingot_server.pipeline.validation.rows import Row
-from ingot_server.pipeline.values import Doubtful, Reader, Unreadable, reader
+from ingot_server.pipeline.values import Doubtful, Reader, Unreadable, reader, shown
 
-_SHOWN_CHARACTERS_MAX = 100
 _ADDRESSES = (FieldType.EMAIL, FieldType.PHONE)
+ELEMENTS_MAX = 2_000
+"""Of a list: each is read by itself, and some take a tenth of a millisecond."""
+_PATTERN_BYTES_MAX = 256 * 1024
+_MATCHED_CHARACTERS_MAX = 1_024
+"""Of a text that is to match a pattern: together with the size of the pattern it bounds the time."""
 _NO_VALUES: tuple[Any, ...] = (None, "", [])
 _TEXTS = (FieldType.TEXT, FieldType.ANY)
 
@@ -20,24 +25,36 @@ Constraint = Callable[[Any], Any]
 """Gives the value, perhaps in another spelling; raises Unreadable if it is not one of those that there may be."""
 
 
-def shown(value: object) -> str:
-    """A value as it stands in a message."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARACTERS_MAX else text[:_SHOWN_CHARACTERS_MAX] + "..."
+def as_sent(value: Any) -> Any:
+    """A JSON value with numbers as they come in records: exact ones."""
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, list):
+        return [as_sent(item) for item in value]
+    if isinstance(value, dict):
+        return {name: as_sent(item) for name, item in value.items()}
+    return value
 
 
-def matcher(pattern: str) -> Callable[[str], bool]:
-    """Whether a whole text matches a regular expression. Raises ValueError if it is none.
+def folded(name: str) -> str:
+    """A name without what people write differently: case, blanks, hyphens and underscores."""
+    return name.replace("_", "").replace("-", "").replace(" ", "").casefold()
 
-    The engine is that of Rust, through pydantic: its time is linear, whatever the pattern.
+
+def matcher(pattern: str) -> Callable[[str], object]:
+    """What tells whether a whole text matches a regular expression of RE2. Raises ValueError if it is none.
+
+    RE2 takes time linear in the text, and the memory it may use bounds the size of the pattern, which is the factor.
     """
+    options = re2.Options()
+    options.max_mem = _PATTERN_BYTES_MAX
+    options.log_errors = False
     try:
-        adapter: TypeAdapter[str] = TypeAdapter(Annotated[str, StringConstraints(pattern=rf"\A(?:{pattern})\z")])
-    except Exception as error:
-        # pydantic_core's SchemaError is no part of pydantic's interface.
-        reason = str(error).partition("error:")[2].strip() or "it cannot be compiled"
+        match: Callable[[str], object] = re2.compile(pattern, options).fullmatch
+    except re2.error as error:
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         raise ValueError(reason) from None
-    return adapter.validator.isinstance_python
+    return match
 
 
 @dataclass(slots=True)
@@ -54,6 +71,7 @@ class _FieldReader:
     empty_is_missing: bool
     """Whether the empty string is no value: a cell of a CSV row with nothing in it."""
     is_address: bool
+    default: Any
     is_quick: bool
     """Whether there is nothing to it but to be read."""
 
@@ -62,6 +80,10 @@ class _FieldReader:
         if not self.field.many:
             return self._one(item, path, row)
         items = item if isinstance(item, list) else [item]
+        if len(items) > ELEMENTS_MAX:
+            message = f"Invalid value: expected a list of at most {ELEMENTS_MAX:,} elements, got {len(items):,}."
+            row.blame(ErrorCode.INVALID_VALUE, message, path)
+            return UNREAD
         values = [self._one(element, f"{path}[{number}]", row) for number, element in enumerate(items)]
         if any(value is UNREAD for value in values):
             row.unread.add(path)
@@ -73,7 +95,8 @@ class _FieldReader:
         try:
             value: Any = self.read(item)
         except Unreadable as unreadable:
-            row.blame(self.code, f"Invalid value: {unreadable.message}.", path)
+            words = "Invalid custom attribute" if self.code is ErrorCode.INVALID_CUSTOM_ATTRIBUTE else "Invalid value"
+            row.blame(self.code, f"{words}: {unreadable.message}.", path)
             return UNREAD
         if type(value) is Doubtful:
             row.blame(ErrorCode.DOUBTFUL_VALUE, f"Accepted with doubt: {value.message}.", path)
@@ -121,19 +144,29 @@ class ObjectReader:
                 code=ErrorCode.INVALID_CUSTOM_ATTRIBUTE if field.name in own else ErrorCode.INVALID_VALUE,
                 empty_is_missing=field.type not in _TEXTS or bool(field.allowed or field.pattern),
                 is_address=field.type in _ADDRESSES,
+                default=as_sent(field.default),
                 is_quick=not (field.many or field.fields or field.allowed or field.pattern),
             )
             for field in fields
         ]
         self._by_name = {name: known for known in readers for name in (known.name, *known.field.aliases)}
+        # A name that is no exact one is looked for as people may write it; those that a table declares are exact.
+        self._by_folded_name = {
+            folded(name): known for name, known in self._by_name.items() if known.field.name not in own
+        }
         self._needed = [known for known in readers if known.field.required or known.field.default is not None]
+
+    def stored_name(self, name: str) -> str:
+        """Under which name a value that comes under this one is stored."""
+        known = self._by_name.get(name) or self._by_folded_name.get(folded(name))
+        return known.name if known else name
 
     def read(self, record: dict[str, Any], prefix: str, row: Row) -> dict[str, Any]:
         """The object with its fields under their names and in their normal forms, without those that cannot be read."""
         read: dict[str, Any] = {}
         by_name = self._by_name
         for name, item in record.items():
-            known = by_name.get(name)
+            known = by_name.get(name) or self._by_folded_name.get(folded(name))
             if known is None:
                 if self._rejects_unknown:
                     self._blame_unknown(name, prefix, row)
@@ -169,9 +202,9 @@ class ObjectReader:
         value = known.value(item, path, row)
         if value is UNREAD:
             row.unread.add(path)
-        elif read.get(name) is None:
+        elif read.get(name) in (None, ""):
             read[name] = value
-        elif read[name] != value:
+        elif value not in ("", read[name]):
             row.blame(
                 ErrorCode.INVALID_VALUE,
                 f"Invalid value: the field came twice, as {shown(read[name])} and as {shown(value)}.",
@@ -181,7 +214,10 @@ class ObjectReader:
     @staticmethod
     def _fill(known: _FieldReader, read: dict[str, Any], prefix: str, row: Row) -> None:
         if known.field.default is not None:
-            read[known.name] = known.field.default
+            read[known.name] = known.default
+            if known.is_address:
+                values = known.default if known.field.many else [known.default]
+                row.addresses += [(known.field.type, value, prefix + known.name) for value in values]
         else:
             row.blame(
                 ErrorCode.TOO_LITTLE_INFORMATION,
@@ -228,6 +264,8 @@ def _matching(pattern: str) -> Constraint:
     matches = matcher(pattern)
 
     def constrain(value: str) -> str:
+        if len(value) > _MATCHED_CHARACTERS_MAX:
+            raise Unreadable(f"expected at most {_MATCHED_CHARACTERS_MAX:,} characters, got {len(value):,}")
         if not matches(value):
             raise Unreadable(f"expected a text that matches {shown(pattern)}, got {shown(value)}")
         return value

@@ -6,6 +6,7 @@ import msgspec
 
 from ingot_server.domain.fields import FieldType
 from ingot_server.domain.records import FAULTS_MAX, ErrorCode, Fault, Severity
+from ingot_server.pipeline.kinds.kind import Name, Reference
 
 
 class Row(msgspec.Struct, gc=False):
@@ -19,19 +20,27 @@ class Row(msgspec.Struct, gc=False):
     record: dict[str, Any] = {}
     """Its fields in their normal forms, without those that could not be read."""
     faults: list[Fault] = []
+    is_faulty: bool = False
+    """Whether it cannot be imported."""
     addresses: list[tuple[FieldType, str, str]] = []
     """The e-mail addresses and phone numbers in it: type, value, path."""
     unread: set[str] = set()
     """The paths of the fields that could not be read."""
+    names: list[Name] = []
+    """What identifies it, the strongest first, if its kind has identifiers."""
+    references: list[Reference] = []
+    text: bytes = b""
+    """It as JSON, as long as mapping adds nothing to it; empty for one with faults."""
     key: str = ""
     """Empty while it is not known."""
 
-    @property
-    def is_faulty(self) -> bool:
-        """Whether it cannot be imported."""
-        return any(fault.code.severity is Severity.ERROR for fault in self.faults)
-
     def blame(self, code: ErrorCode, message: str, path: str = "") -> None:
-        """Notes a fault, if there are not too many already."""
-        if len(self.faults) < FAULTS_MAX:
-            self.faults.append(Fault(code, message, path))
+        """Notes a fault. Of many only the first are told, of warnings and of errors."""
+        self.accuse(Fault(code, message, path))
+
+    def accuse(self, fault: Fault) -> None:
+        """Notes a fault, as `blame`."""
+        if fault.code.severity is Severity.ERROR:
+            self.is_faulty = True
+        if sum(other.code.severity is fault.code.severity for other in self.faults) < FAULTS_MAX:
+            self.faults.append(fault)

@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from ingot_server.domain.fields import UnknownFields
+from ingot_server.domain.fields import Field, UnknownFields
 from ingot_server.domain.records import ErrorCode
 from ingot_server.domain.tables import GENERIC, Rules
 from ingot_server.pipeline.kinds import KINDS
-from ingot_server.pipeline.kinds.kind import DERIVED
+from ingot_server.pipeline.kinds.kind import DERIVED, Name
 from ingot_server.pipeline.validation.objects import ObjectReader
 from ingot_server.pipeline.validation.rows import Row
-from ingot_server.pipeline.validation.rules import merged_fields, names_of
+from ingot_server.pipeline.validation.rules import merged_fields
 
 _DECODER = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -28,14 +28,15 @@ def encode(record: Mapping[str, Any]) -> bytes:
 class Validator:
     """The compiled rules of a table."""
 
-    def __init__(self, rules: Rules) -> None:
-        """Raises KeyError for a kind that this server does not know."""
+    def __init__(self, rules: Rules, key_fields: Sequence[str] = ()) -> None:
+        """`key_fields` are known fields too. Raises KeyError for a kind that this server does not know."""
         self.kind = KINDS[rules.kind]
         self.is_plain = rules.kind == GENERIC and not rules.fields and rules.unknown_fields is UnknownFields.KEEP
         """Whether there is nothing to be read: any record will do."""
         built_in = {known.name for known in self.kind.fields}
         fields = merged_fields(rules)
-        self._names = {field.name: tuple(names_of(field)) for field in fields if field.aliases}
+        known_names = {field.name for field in fields}
+        fields += tuple(Field(name) for name in key_fields if name not in known_names)
         self._reader = ObjectReader(
             fields,
             rules.reading,
@@ -47,14 +48,16 @@ class Validator:
         """The records with their values. `texts` have passed `checking.check`."""
         return [self._read(text, position) for position, text in zip(positions, texts, strict=True)]
 
-    def names_of(self, key_fields: Sequence[str]) -> Mapping[str, Sequence[str]]:
-        """All names under which the values of key fields may come, of those that have other names."""
-        return {name: self._names[name] for name in key_fields if name in self._names}
+    def is_name(self, name: str, field: str) -> bool:
+        """Whether a value under this name is one for the field."""
+        return self._reader.stored_name(name) == field
 
     def derive(self, record: dict[str, Any]) -> None:
-        """Adds what follows from the fields of a record to what was derived before."""
+        """Derives what follows from the fields of a record, anew."""
         if derived := self.kind.derive(record):
-            record[DERIVED] = {**record.get(DERIVED, {}), **derived}
+            record[DERIVED] = dict(derived)
+        elif self.kind.name != GENERIC:
+            record.pop(DERIVED, None)
 
     def _read(self, text: bytes, position: int) -> Row:
         row, kind = Row(position), self.kind
@@ -66,14 +69,16 @@ class Validator:
             names = ", ".join(f"`{name}`" for name in kind.needs_one_of)
             row.blame(ErrorCode.TOO_LITTLE_INFORMATION, f"Too little information: expected a value for one of {names}.")
         for fault in kind.check(record):
-            row.blame(fault.code, fault.message, fault.field)
-        # What has identifiers gets more of them when it is mapped.
-        if not kind.identifiers and not (row.faults and row.is_faulty):
+            row.accuse(fault)
+        row.names = [Name(name, record[name], name) for name in kind.identifiers if record.get(name)]
+        row.references = list(kind.references(record))
+        if not row.is_faulty:
             self.derive(record)
+            row.text = encode(record)
         return row
 
 
 @lru_cache(maxsize=256)
-def validator(rules: str) -> Validator:
+def validator(rules: str, key_fields: tuple[str, ...]) -> Validator:
     """The validator for the JSON text of `Rules`. Raises KeyError for a kind that this server does not know."""
-    return Validator(msgspec.json.decode(rules, type=Rules))
+    return Validator(msgspec.json.decode(rules, type=Rules), key_fields)

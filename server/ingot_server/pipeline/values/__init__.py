@@ -20,7 +20,7 @@ from ingot_server.pipeline.values.email import email_domain, email_reader
 from ingot_server.pipeline.values.locales import is_locale
 from ingot_server.pipeline.values.moments import date_reader, is_time_zone, timestamp_reader
 from ingot_server.pipeline.values.numbers import integer_reader, number_reader
-from ingot_server.pipeline.values.outcomes import Doubtful, Reader, Unreadable, unreadable
+from ingot_server.pipeline.values.outcomes import Doubtful, Reader, Unreadable, shown, unreadable
 from ingot_server.pipeline.values.phone import phone_country, phone_reader
 from ingot_server.pipeline.values.texts import identifier_reader, text_reader, url_reader
 
@@ -34,6 +34,7 @@ __all__ = [
     "is_time_zone",
     "phone_country",
     "reader",
+    "shown",
 ]
 
 

@@ -29,6 +29,8 @@ CREATE TABLE record_table (
     key_fields text[] DEFAULT '{}',
     -- What its records must be: the kind, the declared fields and so on.
     rules jsonb NOT NULL,
+    -- Whether somebody has created or updated it: then no import may change its kind and key fields in passing.
+    declared boolean NOT NULL,
     create_time timestamptz NOT NULL DEFAULT now(),
     update_time timestamptz NOT NULL DEFAULT now(),
     -- Set when the table is deleted: its name is free, its records are cleared away in the background.
@@ -59,8 +61,6 @@ CREATE TABLE record_identifier (
     PRIMARY KEY (table_id, identifier)
 );
 
-CREATE INDEX record_identifier_by_key ON record_identifier (table_id, key);
-
 -- The indexes that declared fields have, or shall have, on `record`: see storage/field_indexes.py.
 CREATE TABLE field_index (
     table_id bigint NOT NULL REFERENCES record_table,
@@ -68,6 +68,8 @@ CREATE TABLE field_index (
     type text NOT NULL,
     wanted boolean NOT NULL DEFAULT true,
     ready boolean NOT NULL DEFAULT false,
+    -- When it was last tried to make or drop it: one that cannot be made must not keep all others waiting.
+    try_time timestamptz,
     PRIMARY KEY (table_id, name, type)
 );
 

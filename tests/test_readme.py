@@ -12,12 +12,14 @@ import pytest
 from tests.calling import Caller
 from tests.conftest import skip_without
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+TABLES = (ROOT / "docs/tables.md").read_text()
 
 
-def block_with(text: str, language: str) -> str:
+def block_with(text: str, language: str, page: str = README) -> str:
     """The block of code that contains a text."""
-    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
     (found,) = [block for block in blocks if text in block]
     return found
 
@@ -72,6 +74,24 @@ async def test_the_five_lines_of_python_work(caller: Caller, tmp_path: Path) -> 
     assert output.split() == ["SUCCEEDED", "1"]
 
 
+async def test_tables_are_declared_as_their_manual_says(caller: Caller, tmp_path: Path) -> None:
+    skip_without("grpcurl", "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4")
+    at = {"INGOT_ADDRESS": caller.address, "INGOT_API_KEY": caller.key or "", "NO_COLOR": "1"}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    (tmp_path / "fields.json").write_text(block_with('"name": "size"', "json", TABLES))
+    for text in ("ingot tables create shops", "ingot tables create stock"):
+        script = f"cd {tmp_path}\n{block_with(text, 'bash', TABLES)}"
+        await run_shell(script, PATH=path, **at)
+    assert "[A-Z]{2}[0-9]+" in await run_shell("ingot tables show copy", PATH=path, **at)
+    delete = "for table in shops stock copy; do ingot tables delete --yes $table; done"
+    await run_shell(delete, PATH=path, **at)
+    (tmp_path / "tables.py").write_text(block_with("create_table", "python", TABLES))
+    await run_shell(f"{sys.executable} {tmp_path / 'tables.py'}", **at)
+    await run_shell("ingot tables delete --yes stock", PATH=path, **at)
+    output = await run_shell(block_with("CreateTable", "bash", TABLES), INGOT=caller.address, KEY=caller.key or "")
+    assert "UNKNOWN_FIELDS_REJECT" in output
+
+
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)]+)\)", README))
 def test_every_link_leads_somewhere(link: str) -> None:
-    assert (Path(__file__).parent.parent / link).exists()
+    assert (ROOT / link).exists()

@@ -1,19 +1,25 @@
 """What tables are made of: their fields and kinds, and what is blocked in all of them.
 
-Fields and blocked values are also made by the user, to be sent. Types are the words of the API without their prefix.
+Fields and blocked values are also made by the user, to be sent. Types are the words of the API without their prefix,
+in capitals.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+
+from google.protobuf.json_format import ParseDict, ParseError
 
 from ingot.v1 import field_pb2, table_pb2
-from ingot_client._translating import moment, names, number, stamp, value, value_message, word
+from ingot_client._translating import moment, names, number, spelled, stamp, type_of, value, value_message, word
 from ingot_client._views import Reading
 
-TYPE_PREFIX = "FIELD_TYPE_"
+TYPE_PREFIX: Final = "FIELD_TYPE_"
+UNKNOWN_PREFIX: Final = "UNKNOWN_FIELDS_"
+BLOCKED_PREFIX: Final = "BLOCKED_VALUE_TYPE_"
+EXAMPLE: Final = 'Field("points", "INTEGER")'
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,7 @@ class Field:
     """A field that a table declares, or that a kind has: `Field("points", "INTEGER", indexed=True)`.
 
     The types are ANY, TEXT, IDENTIFIER, EMAIL, PHONE, URL, BOOLEAN, INTEGER, NUMBER, DATE, TIMESTAMP, COUNTRY,
-    CURRENCY, LANGUAGE and OBJECT.
+    CURRENCY, LANGUAGE and OBJECT, in any case.
     """
 
     name: str
@@ -46,6 +52,11 @@ class Field:
     """The fields of an OBJECT."""
     index_state: str = dataclasses.field(default="", compare=False)
     """BUILDING or READY, as read from the server; never sent."""
+
+    def __post_init__(self) -> None:
+        # So that it is equal to what the server gives back.
+        object.__setattr__(self, "type", spelled(self.type, TYPE_PREFIX))
+        object.__setattr__(self, "fields", fields_of(self.fields))
 
     @classmethod
     def read(cls, message: field_pb2.Field) -> "Field":
@@ -77,8 +88,47 @@ class Field:
             default_value=value_message(self.default) if self.default is not None else None,
             indexed=self.indexed,
             description=self.description,
-            fields=[field.write() for field in self.fields],
+            fields=written_fields(self.fields),
         )
+
+
+FieldLike = Field | Mapping[str, Any]
+
+
+def fields_of(given: Iterable[FieldLike]) -> tuple[Field, ...]:
+    """The fields. A dict is one too, with the names and words that Ingot's JSON has for them."""
+    if isinstance(given, Field | Mapping | str) or not isinstance(given, Iterable):
+        raise TypeError(f"fields is {type_of(given)}: give a list, as in [{EXAMPLE}]")
+    return tuple(_field(field, index) for index, field in enumerate(given))
+
+
+def written_fields(given: Iterable[FieldLike]) -> list[field_pb2.Field]:
+    """The messages that declare the fields."""
+    return [field.write() for field in fields_of(given)]
+
+
+def _field(given: FieldLike, index: int) -> Field:
+    if isinstance(given, Field):
+        return given
+    if not isinstance(given, Mapping):
+        raise TypeError(f"fields[{index}] is {type_of(given)}, not a Field or a dict: {EXAMPLE}")
+    try:
+        return Field.read(ParseDict(with_prefixes(given), field_pb2.Field()))
+    except (ParseError, TypeError, AttributeError) as error:
+        raise ValueError(f"fields[{index}]: {' '.join(str(error).split())}") from error
+
+
+def with_prefixes(content: Any) -> Any:
+    """A field or table as protobuf reads it from JSON, with the prefixes of words, which people leave out."""
+    if not isinstance(content, Mapping):
+        return content
+    changed = dict(content)
+    if isinstance(fields := content.get("fields"), list | tuple):
+        changed["fields"] = [with_prefixes(field) for field in fields]
+    for name, prefix in (("type", TYPE_PREFIX), ("unknown_fields", UNKNOWN_PREFIX), ("unknownFields", UNKNOWN_PREFIX)):
+        if isinstance(word := content.get(name), str):
+            changed[name] = prefix + spelled(word, prefix)
+    return changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +154,7 @@ class Table:
             message.kind,
             tuple(message.key_fields),
             tuple(map(Field.read, message.fields)),
-            word(field_pb2.UnknownFields, message.unknown_fields, "UNKNOWN_FIELDS_") if message.unknown_fields else "",
+            word(field_pb2.UnknownFields, message.unknown_fields, UNKNOWN_PREFIX) if message.unknown_fields else "",
             Reading.read(message.reading),
             moment(message, "create_time"),
             moment(message, "update_time"),
@@ -155,6 +205,9 @@ class BlockedValue:
     create_time: datetime | None = dataclasses.field(default=None, compare=False)
     """When it was blocked, as read from the server."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type", spelled(self.type, BLOCKED_PREFIX))
+
     @classmethod
     def read(cls, message: table_pb2.BlockedValue) -> "BlockedValue":
         return cls(blocked_type_word(message.type), message.value, moment(message, "create_time"))
@@ -168,9 +221,9 @@ class BlockedValue:
 
 def blocked_type(word: str) -> table_pb2.BlockedValueType.ValueType:
     """The number of a type of blocked values; that of any type for an empty word."""
-    found: table_pb2.BlockedValueType.ValueType = number(table_pb2.BlockedValueType, word, "BLOCKED_VALUE_TYPE_")
+    found: table_pb2.BlockedValueType.ValueType = number(table_pb2.BlockedValueType, word, BLOCKED_PREFIX)
     return found
 
 
 def blocked_type_word(number: int) -> str:
-    return word(table_pb2.BlockedValueType, number, "BLOCKED_VALUE_TYPE_")
+    return word(table_pb2.BlockedValueType, number, BLOCKED_PREFIX)

@@ -24,7 +24,8 @@
         │   ├── TableExists
         │   ├── TableInUse
         │   ├── RequestIdReused
-        │   └── ContentDiffers
+        │   ├── ContentDiffers
+        │   └── FilterTooSlow
         ├── ServerFault         a fault in the server
         └── Transient           the same call may succeed later: `retry_after_seconds`
             ├── OffsetGap
@@ -176,6 +177,10 @@ class RequestIdReused(Refused):
 
 class ContentDiffers(Refused):
     """What was sent again is not what was sent before: the batch id is in use for other data."""
+
+
+class FilterTooSlow(Refused):
+    """The filter or the order takes longer than `facts["seconds"]`: narrow it, or have the field indexed."""
 
 
 class ServerFault(CallFailed):

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Final
 
 from ingot.v1.batch_pb2 import CsvOptions, DataFormat, FileType
+from ingot_client._translating import names
 
 TYPES: Final = {
     "ndjson": FileType.FILE_TYPE_NDJSON,
@@ -42,11 +43,11 @@ def data_format(
     """
     suffix = PurePath(os.fspath(name)).suffix.lower() if isinstance(name, str | os.PathLike) else ""
     by_suffix, usual_delimiter = SUFFIXES.get(suffix, (None, ""))
-    chosen = type or by_suffix
+    chosen = type.lower() if isinstance(type, str) and type else type or by_suffix
     if chosen not in TYPES:
         said = repr(type) if type else f"the suffix {suffix!r}" if suffix else "a source without a suffix"
         raise TypeUnknown(f"{said} does not tell the type of the data: choose ndjson, csv or json")
-    columns = list(columns)
+    columns = names(columns)
     csv: CsvOptions | None = None
     if chosen == "csv":
         delimiter = delimiter or (usual_delimiter if by_suffix == "csv" else "")
@@ -59,6 +60,6 @@ def data_format(
 
 
 def _one_character(what: str, text: str | None) -> str:
-    if text and (len(text) != 1 or not text.isascii()):
+    if text and (not isinstance(text, str) or len(text) != 1 or not text.isascii()):
         raise ValueError(f"the {what} must be one ASCII character, not {text!r}")
     return text or ""

@@ -15,7 +15,7 @@ from ingot_client._errors import ImportNotFound
 from ingot_client._exporting import Target, export
 from ingot_client._paging import Pages
 from ingot_client._patience import Patience
-from ingot_client._translating import names, number, stamp
+from ingot_client._translating import names, number, spelled, stamp
 from ingot_client._views import Import, Reading, RecordError
 from ingot_client._watching import OnTrouble, follow
 
@@ -45,9 +45,9 @@ class ImportCalls:
     ) -> Import:
         """Creates an import into a table, which is made if it does not exist.
 
-        `kind` is that of the records, one of `list_kinds`, as in CONTACTS; a new table gets it, and GENERIC if none is
-        given. `country`, `time_zone` and `locale` say how values are read that say too little about themselves (see
-        `Reading`). What is not given is taken from the table.
+        `kind` is that of the records, one of `list_kinds`, as in CONTACTS, in any case; a new table gets it, and
+        GENERIC if none is given. `country`, `time_zone` and `locale` say how values are read that say too little about
+        themselves (see `Reading`). What is not given is taken from the table.
 
         The same `request_id` gives the same import. Without one each call makes another import.
         """
@@ -75,7 +75,7 @@ class ImportCalls:
         created_before: datetime | None = None,
         page_size: int = 0,
     ) -> Pages[Import]:
-        """The imports for which all of this holds, newest first; `states` are words such as SUCCEEDED.
+        """The imports for which all of this holds, newest first; `states` are words such as SUCCEEDED, in any case.
 
         Their stages carry no error groups: see `get_import`.
         """
@@ -140,17 +140,18 @@ class ImportCalls:
         *,
         batch_id: str = "",
         stage: str = "",
-        code: str = "",
+        code: str | int = "",
         field: str = "",
         severity: str = "",
         page_size: int = 0,
     ) -> Pages[RecordError]:
         """The stored errors of an import for which all of this holds, by batch and index.
 
-        `severity` is ERROR, or WARNING for values that were imported with doubt.
+        `stage` is UPLOAD or PROCESSING, `code` a name or a number. `severity` is ERROR, or WARNING for values that were
+        imported with doubt.
         """
         stage_number = number(ErrorStage, stage, "ERROR_STAGE_")
-        code_number = number(RecordErrorCode, code, "RECORD_ERROR_CODE_")
+        code_number = number(RecordErrorCode, str(code), "RECORD_ERROR_CODE_")
         severity_number = number(ErrorSeverity, severity, "ERROR_SEVERITY_")
 
         async def fetch(token: str) -> tuple[Sequence[RecordError], str]:
@@ -180,13 +181,21 @@ class ImportCalls:
 
         A path gets the file only when it is complete.
         """
-        request = pb.ExportImportErrorsRequest(import_id=import_id, format=EXPORT_FORMATS[format])
+        request = pb.ExportImportErrorsRequest(import_id=import_id, format=_export_format(format))
         stream = self._connection.stream(self._connection.imports.ExportImportErrors, request)
         return await export(stream, target)
+
+
+def _export_format(word: str) -> pb.ErrorExportFormat.ValueType:
+    if not isinstance(word, str) or (found := EXPORT_FORMATS.get(word.lower())) is None:
+        raise ValueError(f"{word!r} is neither {' nor '.join(EXPORT_FORMATS)}")
+    return found
 
 
 def import_spec(
     table: str, key_fields: Sequence[str], kind: str, reading: Reading, labels: Mapping[str, str] | None
 ) -> ImportSpec:
     """What an import is to do."""
-    return ImportSpec(table=table, key_fields=names(key_fields), kind=kind, reading=reading.write(), labels=labels)
+    return ImportSpec(
+        table=table, key_fields=names(key_fields), kind=spelled(kind), reading=reading.write(), labels=labels
+    )

@@ -9,7 +9,7 @@ from ingot_client._connection import Connection
 from ingot_client._encoding import encode_record
 from ingot_client._exporting import Target, export
 from ingot_client._paging import Pages
-from ingot_client._translating import names
+from ingot_client._translating import names, spelled
 from ingot_client._views import Reading, StoredRecord, Written
 
 
@@ -38,7 +38,7 @@ class RecordCalls:
             table=table,
             key_fields=names(key_fields),
             records=encoded,
-            kind=kind,
+            kind=spelled(kind),
             reading=Reading(country, time_zone, locale).write(),
         )
         return Written.read(await self._connection.call(self._connection.records.WriteRecords, request))

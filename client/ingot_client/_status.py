@@ -39,6 +39,7 @@ BY_REASON: Final[dict[str, type[errors.CallFailed]]] = {
     "KIND_DIFFERS": errors.KindDiffers,
     "TABLE_EXISTS": errors.TableExists,
     "TABLE_IN_USE": errors.TableInUse,
+    "FILTER_TOO_SLOW": errors.FilterTooSlow,
 }
 
 # For an answer without a known reason: from a newer server, from a proxy on the way, or from gRPC itself.

@@ -6,12 +6,13 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from ingot.v1 import table_service_pb2 as pb
 from ingot.v1.field_pb2 import ReadingOptions, UnknownFields
+from ingot.v1.table_pb2 import BlockedValue as BlockedValueMessage
 from ingot.v1.table_pb2 import Table as TableMessage
 from ingot_client._connection import Connection
-from ingot_client._definitions import BlockedValue, Field, Kind, Table, blocked_type
+from ingot_client._definitions import BlockedValue, FieldLike, Kind, Table, blocked_type, written_fields
 from ingot_client._errors import TableNotFound
 from ingot_client._paging import Pages
-from ingot_client._translating import names, number
+from ingot_client._translating import names, number, spelled, type_of
 
 
 class TableCalls:
@@ -25,7 +26,7 @@ class TableCalls:
         *,
         kind: str = "",
         key_fields: Sequence[str] = (),
-        fields: Iterable[Field] = (),
+        fields: Iterable[FieldLike] = (),
         unknown_fields: str = "",
         country: str = "",
         time_zone: str = "",
@@ -34,13 +35,14 @@ class TableCalls:
         """Creates a table with its rules. TableExists if there is one with this name.
 
         `kind` is one of `list_kinds`, as in CONTACTS; GENERIC if not given. `fields` are those it has beside those of
-        its kind; other fields are kept, unless `unknown_fields` is REJECT. See `Reading` for the rest.
+        its kind: a `Field` each, or a dict such as `{"name": "points", "type": "INTEGER"}`. Other fields are kept,
+        unless `unknown_fields` is REJECT. See `Reading` for the rest. Words may be in any case.
         """
         message = TableMessage(
             table=table,
-            kind=kind,
+            kind=spelled(kind),
             key_fields=names(key_fields),
-            fields=[field.write() for field in fields],
+            fields=written_fields(fields),
             unknown_fields=_unknown_fields(unknown_fields),
             reading=ReadingOptions(country=country, time_zone=time_zone, locale=locale),
         )
@@ -68,7 +70,7 @@ class TableCalls:
         *,
         kind: str | None = None,
         key_fields: Sequence[str] | None = None,
-        fields: Iterable[Field] | None = None,
+        fields: Iterable[FieldLike] | None = None,
         unknown_fields: str | None = None,
         country: str | None = None,
         time_zone: str | None = None,
@@ -82,13 +84,13 @@ class TableCalls:
         message = TableMessage(table=table)
         mask = FieldMask()
         if kind is not None:
-            message.kind = kind
+            message.kind = spelled(kind)
             mask.paths.append("kind")
         if key_fields is not None:
             message.key_fields.extend(names(key_fields))
             mask.paths.append("key_fields")
         if fields is not None:
-            message.fields.extend(field.write() for field in fields)
+            message.fields.extend(written_fields(fields))
             mask.paths.append("fields")
         if unknown_fields is not None:
             message.unknown_fields = _unknown_fields(unknown_fields)
@@ -122,12 +124,12 @@ class TableCalls:
 
         1 to 1,000 e-mail addresses, phone numbers (with their country code) and domains, which block all below them.
         """
-        request = pb.BlockValuesRequest(values=[value.write() for value in values])
+        request = pb.BlockValuesRequest(values=_written_values(values))
         return (await self._connection.call(self._connection.tables.BlockValues, request)).blocked
 
     async def unblock_values(self, values: Iterable[BlockedValue]) -> int:
         """Takes 1 to 1,000 values off the list of blocked ones; returns how many of them were on it."""
-        request = pb.UnblockValuesRequest(values=[value.write() for value in values])
+        request = pb.UnblockValuesRequest(values=_written_values(values))
         return (await self._connection.call(self._connection.tables.UnblockValues, request)).unblocked
 
     def list_blocked_values(self, *, type: str = "", page_size: int = 0) -> Pages[BlockedValue]:
@@ -140,6 +142,17 @@ class TableCalls:
             return [BlockedValue.read(message) for message in page.values], page.next_page_token
 
         return Pages(fetch)
+
+
+def _written_values(values: Iterable[BlockedValue]) -> list[BlockedValueMessage]:
+    example = 'BlockedValue("DOMAIN", "example.org")'
+    if isinstance(values, BlockedValue | str) or not isinstance(values, Iterable):
+        raise TypeError(f"values is {type_of(values)}: give a list, as in [{example}]")
+    found = list(values)
+    for index, value in enumerate(found):
+        if not isinstance(value, BlockedValue):
+            raise TypeError(f"values[{index}] is {type_of(value)}, not a BlockedValue: {example}")
+    return [value.write() for value in found]
 
 
 def _unknown_fields(word: str) -> UnknownFields.ValueType:

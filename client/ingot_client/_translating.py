@@ -26,10 +26,21 @@ def word(enum: Enum, number: int, prefix: str) -> str:
         return str(number)
 
 
+def spelled(word: str, prefix: str = "") -> str:
+    """The word as the API spells it, which people write in any case, and maybe with its prefix."""
+    if not isinstance(word, str):
+        raise TypeError(f"{word!r} is {type_of(word)}, not a word")
+    return word.upper().removeprefix(prefix)
+
+
 def number(enum: Enum, word: str, prefix: str) -> Any:
     """The number of the word; 0 for an empty one. ValueError, which lists the words, if there is no such word."""
     numbers = {name.removeprefix(prefix): number for name, number in enum.items()}
-    if (found := numbers.get(word or "UNSPECIFIED")) is None:
+    name = spelled(word, prefix)
+    # What `word` made of a number that only a newer server knows.
+    if name.isdecimal():
+        return int(name)
+    if (found := numbers.get(name.replace("-", "_") or "UNSPECIFIED")) is None:
         raise ValueError(f"{word!r} is not one of {', '.join(name for name, number in numbers.items() if number)}")
     return found
 
@@ -46,6 +57,8 @@ def stamp(time: datetime | None) -> Timestamp | None:
     """The time as messages carry it."""
     if time is None:
         return None
+    if not isinstance(time, datetime):
+        raise TypeError(f"{time!r} is {type_of(time)}, not a datetime")
     stamp = Timestamp()
     # astimezone takes a time without a zone for local time, as Python does everywhere; protobuf would not.
     stamp.FromDatetime(time.astimezone(UTC))
@@ -64,7 +77,21 @@ def value_message(value: Any) -> Value:
 
 def names(names: Iterable[str]) -> list[str]:
     """The names as a list. One name alone is taken for what it is, not for a list of letters."""
-    return [names] if isinstance(names, str) else list(names)
+    if isinstance(names, str):
+        return [names]
+    if not isinstance(names, Iterable):
+        raise TypeError(f"{names!r} is {type_of(names)}, not a list of names")
+    found = list(names)
+    for name in found:
+        if not isinstance(name, str):
+            raise TypeError(f"{name!r} is {type_of(name)}, not a name")
+    return found
+
+
+def type_of(value: object) -> str:
+    """Names the value's class, for messages: a str, an int."""
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 def _with_ints(value: Any) -> Any:

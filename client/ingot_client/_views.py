@@ -52,6 +52,8 @@ class RecordError:
     key: str
     stage: str
     code: str
+    number: int
+    """The number of the code, as in 1002."""
     field: str
     text: str
     """What is wrong, for people."""
@@ -69,6 +71,7 @@ class RecordError:
             message.key,
             word(record_error_pb2.ErrorStage, message.stage, "ERROR_STAGE_"),
             word(record_error_pb2.RecordErrorCode, message.code, "RECORD_ERROR_CODE_"),
+            message.code,
             message.field,
             message.message,
             message.raw,
@@ -85,6 +88,8 @@ class ErrorGroup:
 
     stage: str
     code: str
+    number: int
+    """The number of the code, as in 1002."""
     field: str
     severity: str
     count: int
@@ -95,6 +100,7 @@ class ErrorGroup:
         return cls(
             word(record_error_pb2.ErrorStage, message.stage, "ERROR_STAGE_"),
             word(record_error_pb2.RecordErrorCode, message.code, "RECORD_ERROR_CODE_"),
+            message.code,
             message.field,
             word(record_error_pb2.ErrorSeverity, message.severity, "ERROR_SEVERITY_"),
             message.count,
@@ -218,6 +224,11 @@ class Batch:
     create_time: datetime | None
     update_time: datetime | None
     message: batch_pb2.Batch = dataclasses.field(repr=False, compare=False)
+
+    @property
+    def error_groups(self) -> tuple[ErrorGroup, ...]:
+        """The distinct errors of both stages, each with its count and its first example."""
+        return self.upload.error_groups + self.processing.error_groups
 
     @classmethod
     def read(cls, message: batch_pb2.Batch) -> "Batch":

@@ -139,8 +139,8 @@ async def test_warnings_are_told_apart_from_errors(fake: FakeServer, ingot: Comm
     )
     ran = await ingot("watch", "1")
     assert ran.out.splitlines()[2:] == [
-        "  2 rejected: INVALID_VALUE email: why",
-        "  3 with a warning: DOUBTFUL_VALUE phone: why",
+        "  2 rejected: 1002 INVALID_VALUE email: why",
+        "  3 with a warning: 1114 DOUBTFUL_VALUE phone: why",
     ]
     assert ran.err.splitlines() == [
         "Rejected records: ingot errors 1",
@@ -208,6 +208,13 @@ async def test_import_that_need_not_be_watched(ingot: Command, rows: Path) -> No
         (["tables", "create", "t", "--unknown-fields", "drop"], "'drop' is not one of KEEP, REJECT"),
         (["tables", "update", "t"], "say what to change"),
         (["tables", "delete", "t"], "say --yes if you mean it"),
+        (["imports", "--label", "x"], "not NAME=VALUE"),
+        (["imports", "--since", "yesterday"], "'yesterday' is neither a date nor a time"),
+        (["imports", "--before", "2026-13-01"], "--before"),
+        (["errors", "1", "--code", "BAD"], "'BAD' is not one of TOO_LITTLE_INFORMATION"),
+        (["errors", "1", "--stage", "end"], "'end' is not one of UPLOAD, PROCESSING"),
+        (["errors", "1", "--format", "csv", "--batch", "main"], "--batch: a file has all of them"),
+        (["errors", "1", "-o", "x.csv", "--code", "1002"], "--code: a file has all of them"),
         (["blocked", "add"], "say which values"),
         (["blocked", "add", "x", "--type", "name"], "'name' is not one of EMAIL, PHONE, DOMAIN"),
         (["nonsense"], "nonsense"),

@@ -13,6 +13,8 @@ from ingot_client._cli.blocked import likely_type
 from ingot_client._cli.definitions import changed_fields, field_of, fields_of, table_of
 from ingot_client._cli.describing import show_fields
 from ingot_client._cli.printing import show_message
+from ingot_client._definitions import fields_of as fields_given
+from ingot_client._definitions import written_fields
 
 ALL = Field(
     "items",
@@ -49,6 +51,52 @@ def test_wrong_word_is_refused_with_the_right_ones() -> None:
         Field("a", "STRING").write()
     with pytest.raises(ValueError, match="'HOST' is not one of EMAIL, PHONE, DOMAIN"):
         BlockedValue("HOST", "x").write()
+
+
+def test_words_may_be_in_any_case() -> None:
+    assert Field("a", "integer") == Field("a", "INTEGER") == Field("a", "FIELD_TYPE_INTEGER")
+    assert BlockedValue("domain", "x") == BlockedValue("DOMAIN", "x")
+    assert BlockedValue(type="Domain", value="x").write().type == table_pb2.BLOCKED_VALUE_TYPE_DOMAIN
+    assert Field.read(field_pb2.Field(name="a", type=99)).write().type == 99, "a newer server's word"  # type: ignore[arg-type]
+
+
+def test_dict_is_a_field_too() -> None:
+    inner = {"name": "b", "type": "date", "allowed_values": []}
+    given = {"name": "a", "type": "object", "many": True, "fields": [inner], "indexState": "INDEX_STATE_READY"}
+    expected = Field("a", "OBJECT", many=True, fields=(Field("b", "DATE"),))
+    assert fields_given([given, Field("c")]) == (expected, Field("c"))
+    assert Field("a", "OBJECT", many=True, fields=[inner]) == expected  # type: ignore[list-item]
+    assert written_fields([given])[0].index_state == field_pb2.INDEX_STATE_UNSPECIFIED
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "why"),
+    [
+        ("a", TypeError, "fields is a str: give a list, as in "),
+        (Field("a"), TypeError, "fields is a Field: give a list"),
+        ({"name": "a"}, TypeError, "fields is a dict: give a list"),
+        (5, TypeError, "fields is an int: give a list"),
+        (["a"], TypeError, r"fields\[0\] is a str, not a Field or a dict: Field\("),
+        ([{"nmae": "a"}], ValueError, r'fields\[0\]: .* has no field named "nmae"'),
+        ([{"name": 5}], ValueError, r"fields\[0\]: "),
+        ([{"name": "a", "type": "word"}], ValueError, "FIELD_TYPE_WORD"),
+        ([{"name": "a", "fields": "b"}], ValueError, r"fields\[0\]: "),
+    ],
+)
+def test_what_is_no_field_is_refused(given: Any, error: type[Exception], why: str) -> None:
+    with pytest.raises(error, match=why):
+        fields_given(given)
+    with pytest.raises(error, match=why):
+        Field("x", "OBJECT", fields=given)
+
+
+def test_type_that_is_no_word_is_refused() -> None:
+    wrong: Any = 5
+    for make in (lambda: Field("a", wrong), lambda: BlockedValue(wrong, "x")):
+        with pytest.raises(TypeError, match="5 is an int, not a word"):
+            make()
+    with pytest.raises(TypeError, match="5 is an int, not a name"):
+        Field("a", aliases=[wrong]).write()
 
 
 @pytest.mark.parametrize(

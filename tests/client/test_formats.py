@@ -47,3 +47,8 @@ def test_user_knows_better_than_the_suffix() -> None:
 def test_what_makes_no_sense_is_refused(name: object, options: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         data_format(name, **options)
+
+
+def test_type_may_be_in_any_case_and_one_column_is_not_a_list_of_letters() -> None:
+    form = data_format("x", type="CSV", columns="id")
+    assert (form.type, list(form.csv.columns)) == (FileType.FILE_TYPE_CSV, ["id"])

@@ -78,3 +78,10 @@ def test_lines_in_a_json_file_are_told_from_an_array(tmp_path: Path, capsys: pyt
 def test_pipe_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     check_beginning(tmp_path / "pipe.csv", data_format("pipe.csv"), ["id"])
+
+
+@pytest.mark.parametrize("kind", [None, "GENERIC"])
+def test_key_of_a_kind_is_not_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str | None) -> None:
+    with pytest.raises(typer.Exit):
+        check(tmp_path, b"mail,name\n", ["email"], kind=kind)
+    assert ("leave out --key" in capsys.readouterr().err) == (kind is None)

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,81 @@ async def test_columns_may_be_named_for_a_file_without_a_header(caller: Caller, 
     assert (await ran(caller, *args, "--columns", "id, name")).code == 0
     async with await client_of(caller) as ingot:
         assert (await ingot.get_record("t", "2")).value == {"id": "2", "name": "Grace"}
+
+
+async def test_imports_are_found_by_label_and_time(caller: Caller) -> None:
+    async with await client_of(caller) as ingot:
+        first = await ingot.import_records("t", ROWS[:1], key_fields=["id"], labels={"run": "1", "from": "crm"})
+        await ingot.import_records("t", ROWS[:1], labels={"run": "2", "from": "crm"})
+
+    async def found(*args: str) -> list[str]:
+        printed = await ran(caller, "imports", "--json", *args)
+        assert printed.code == 0, printed.err
+        return [json.loads(line)["importId"] for line in printed.out.splitlines()]
+
+    assert await found("--label", "from=crm") == ["2", "1"]
+    assert await found("--label", "from=crm", "--label", "run=1") == ["1"]
+    assert await found("--label", "from=CRM") == []
+    created = first.create_time
+    assert created is not None
+    later = created + timedelta(microseconds=1)
+    assert await found("--since", created.isoformat()) == ["2", "1"]
+    assert await found("--since", later.isoformat()) == ["2"]
+    assert await found("--before", later.isoformat()) == ["1"]
+    assert await found("--before", later.replace(tzinfo=None).isoformat()) == ["1"], "times are in UTC"
+    assert await found("--since", "2001-01-01", "--before", "2001-01-02") == []
+    assert await found("--since", "2001-01-01") == ["2", "1"]
+
+
+async def test_errors_are_found_by_what_they_are(caller: Caller) -> None:
+    async with await client_of(caller) as ingot:
+        job = await ingot.create_import("crm", kind="contacts")
+        await ingot.upload_records(job.import_id, "a", [{"email": "a"}, {"phone": "1", "email": "a@b.example"}])
+        await ingot.upload_records(job.import_id, "b", [{"email": "b"}, b"{", {"name": "nobody"}])
+        await ingot.finish(job.import_id)
+        assert [state async for state in ingot.watch(job.import_id)][-1].final
+
+    async def codes(*args: str) -> list[str]:
+        listed = await ran(caller, "errors", "1", *args)
+        assert (listed.code, listed.err) == (0, "")
+        return [line.split(": ")[1] for line in listed.out.splitlines()]
+
+    both = ["1002 INVALID_VALUE email"] * 2
+    assert await codes("--field", "email") == both
+    assert await codes("--code", "invalid_value", "--field", "email") == both
+    assert await codes("--code", "1002", "--batch", "b") == both[:1]
+    assert await codes("--stage", "upload") == ["1105 SYNTAX_ERROR"]
+    assert await codes("--stage", "processing", "--batch", "b", "--severity", "error") == [
+        both[0],
+        "1000 TOO_LITTLE_INFORMATION",
+    ]
+    missing = await ran(caller, "errors", "1", "--batch", "c")
+    assert (missing.code, missing.out) == (1, "")
+
+    listed = (await ran(caller, "batches", "1")).out.splitlines()
+    assert [line.split() for line in listed] == [
+        ["BATCH", "STATUS", "RECEIVED", "REJECTED", "COMMITTED", "UNIT"],
+        ["a", "FAILED", "2", "2", "2", "RECORDS"],
+        ["b", "FAILED", "3", "3", "3", "RECORDS"],
+    ]
+    printed = (await ran(caller, "batches", "1", "--json")).out.splitlines()
+    assert [json.loads(line)["batchId"] for line in printed] == ["a", "b"]
+    async with await client_of(caller) as ingot:
+        await ingot.create_import("crm")
+    assert (await ran(caller, "batches", "2")).err == "no batches\n"
+
+
+async def test_errors_of_a_code_say_when_the_server_kept_fewer(caller: Caller, database_url: str) -> None:
+    rows = b'{"name":"nobody"}\n{\n' * 20
+    async with running_app(database_url, errors_limit=10) as app:
+        few = Caller(f"127.0.0.1:{app.port}", caller.key)
+        await ran(few, "import", "-", "--type", "ndjson", "--table", "t", "--key", "id", stdin=rows)
+        for args, shown in (
+            (["--code", "1105"], "showing 5 of 20"),
+            (["--field", "id", "--batch", "main"], "showing 5 of 20"),
+            (["--stage", "upload"], "showing 10 of 40"),
+        ):
+            assert (await ran(few, "errors", "1", *args)).err.startswith(shown)
+        for args in (["--stage", "processing"], ["--field", "items[0].id"], ["--field", "name"]):
+            assert (await ran(few, "errors", "1", *args)).err == ""
+        await few.channel.close()

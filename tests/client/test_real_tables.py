@@ -100,10 +100,14 @@ async def test_warnings_are_told_apart_from_errors(caller: Caller, tmp_path: Pat
         for severity, code in (("WARNING", "DOUBTFUL_VALUE"), ("ERROR", "INVALID_VALUE")):
             listed = [error async for error in ingot.list_errors(done.import_id, severity=severity)]
             assert [(error.code, error.severity) for error in listed] == [(code, severity)]
+            number = listed[0].number
+            for word in (str(number), number, code.lower()):
+                listed = [error async for error in ingot.list_errors(done.import_id, code=word, severity="")]
+                assert [(error.code, error.number) for error in listed] == [(code, number)]
 
     shown = (await ran(caller, "show", "1")).out.split("\n\n")
-    assert "record 1: INVALID_VALUE email: " in shown[1]
-    assert "record 0: warning: DOUBTFUL_VALUE phone: " in shown[2]
+    assert "record 1: 1002 INVALID_VALUE email: " in shown[1]
+    assert "record 0: warning: 1114 DOUBTFUL_VALUE phone: " in shown[2]
     listed_all = await ran(caller, "errors", "1")
     assert (listed_all.out.count("\n"), listed_all.out.count("warning: "), listed_all.err) == (2, 1, "")
     only = await ran(caller, "errors", "1", "--severity", "warning")
@@ -113,7 +117,7 @@ async def test_warnings_are_told_apart_from_errors(caller: Caller, tmp_path: Pat
     file.write_text(json.dumps(rows[0]))
     doubtful = await ran(caller, "import", str(file), "--table", "crm2", "--kind", "contacts")
     assert doubtful.code == 0, "nothing was rejected"
-    assert "1 with a warning: DOUBTFUL_VALUE phone: " in doubtful.out
+    assert "1 with a warning: 1114 DOUBTFUL_VALUE phone: " in doubtful.out
     assert doubtful.err == "Warnings: ingot errors 2 --severity warning\n"
 
 
@@ -260,3 +264,154 @@ async def test_other_kind_says_what_to_do(caller: Caller, tmp_path: Path) -> Non
     )
     kept = (await ran(caller, "records", "get", "crm", "phone:+46701740605")).out
     assert json.loads(kept)["email"] == "ada@example.org"
+    file.write_text("mail\nada@example.org\n")
+    refused = await ran(caller, "import", str(file), "--table", "crm", "--key", "mail")
+    assert (refused.code, refused.err.splitlines()[1]) == (
+        1,
+        "The kind of the table needs no key fields: leave out --key.",
+    )
+
+
+async def test_bad_value_to_be_blocked_is_told_with_its_line(caller: Caller, tmp_path: Path) -> None:
+    file = tmp_path / "spam.txt"
+    good = [f"spam{number}.example" for number in range(1_000)]
+    file.write_text("\n".join(["# spam", "", *good, "  # more", "070-174 06 05", "", "ada@example.org", "ada@"]))
+    refused = await ran(caller, "blocked", "add", "grace@example.org", "--from", str(file))
+    assert (refused.code, refused.out) == (1, "")
+    bad_phone, bad_mail, advice = refused.err.splitlines()
+    assert bad_phone.startswith(f"error: {file}, line 1,004: expected a phone number with its country code ")
+    assert "'070-174 06 05'" in bad_phone
+    assert "default country" not in refused.err
+    assert bad_mail.startswith(f"error: {file}, line 1,007: expected ")
+    assert advice == (
+        "blocked 1,000 of 1,004 values before it stopped; there may be more bad ones. "
+        "Calling again is safe: values that are blocked already do no harm."
+    )
+    async with await client_of(caller) as ingot:
+        assert len([value async for value in ingot.list_blocked_values(page_size=1000)]) == 1_000
+
+    file.write_text(file.read_text().replace("070-174", "+4670-174").replace("ada@\n", ""))
+    file.write_text(file.read_text().removesuffix("ada@"))
+    added = await ran(caller, "blocked", "add", "grace@example.org", "--from", str(file))
+    assert (added.code, added.err) == (0, "blocked 1,003 values, 3 of them new\n")
+    for command in ("add", "remove"):
+        refused = await ran(caller, "blocked", command, "070-174 06 05", "ada@example.org")
+        assert refused.code == 1
+        assert refused.err.startswith("error: expected a phone number with its country code such as +46701234567, got ")
+    many = await ran(caller, "blocked", "add", "--from", "-", "--type", "email", stdin=b"x\n" * 23)
+    assert many.err.splitlines()[0].startswith("error: stdin, line 1: ")
+    assert len(many.err.splitlines()) == 11, "the server names the first ten"
+    nothing = await ran(caller, "blocked", "add", "--from", "-", stdin=b"# none\n\n")
+    assert (nothing.code, nothing.err) == (0, "blocked 0 values, 0 of them new\n")
+
+
+async def test_blocking_that_is_refused_as_a_whole_is_told(caller: Caller) -> None:
+    refused = await ran(caller, "--api-key", "wrong", "blocked", "add", "x.example")
+    assert refused.code == 0, "the later option counts"
+    command = Command(int(caller.address.rpartition(":")[2]))
+    refused = await command("blocked", "add", "x.example")
+    assert refused.code == 1
+    assert "blocked 0 of 1 values before it stopped" in refused.err
+
+
+async def test_table_becomes_what_a_file_says(caller: Caller, tmp_path: Path) -> None:
+    await ran(caller, "tables", "create", "t", "--field", "a:DATE", "--field", "b", "--locale", "sv", "--country", "SE")
+    printed = json.loads((await ran(caller, "tables", "show", "t", "--json")).out)
+    file = tmp_path / "t.json"
+    update = ("tables", "update", "t", "--from", str(file))
+
+    file.write_text(json.dumps(printed))
+    same = await ran(caller, *update)
+    assert (same.code, same.err) == (0, "nothing differs: the table is as it was\n")
+    assert json.loads((await ran(caller, "tables", "show", "t", "--json")).out) == printed
+
+    file.write_text(json.dumps({"unknown_fields": "reject", "fields": [{"name": "c", "type": "integer"}]}))
+    assert (await ran(caller, *update)).code == 0
+    async with await client_of(caller) as ingot:
+        table = await ingot.get_table("t")
+        assert (table.unknown_fields, table.fields, table.reading) == (
+            "REJECT",
+            (Field("c", "INTEGER"),),
+            Reading("SE", "", "sv"),
+        )
+        file.write_text(json.dumps({"reading": {"country": "DE"}, "keyFields": ["id"], "kind": "products"}))
+        changed = await ran(caller, *update, "--add-field", "d", "--unknown-fields", "keep", "--country", "NO")
+        assert changed.code == 0
+        table = await ingot.get_table("t")
+        assert (table.kind, table.key_fields, table.reading) == ("PRODUCTS", ("id",), Reading("NO"))
+        assert (table.unknown_fields, [field.name for field in table.fields]) == ("KEEP", ["c", "d"])
+
+        await ingot.write_records("t", [{"id": "1", "name": "x"}])
+        same = await ran(caller, *update, "--country", "NO")
+        assert same.code == 0, "the kind and the key of a table with records do not differ"
+        file.write_text(json.dumps({"kind": "CONTACTS"}))
+        assert (await ran(caller, *update)).code == 1
+    for wrong in ("[]", "3", '{"kinds": 1}'):
+        file.write_text(wrong)
+        refused = await ran(caller, *update)
+        assert (refused.code, len(refused.err.splitlines())) == (1, 2)
+
+
+async def test_words_may_be_in_any_case(caller: Caller) -> None:
+    async with await client_of(caller) as ingot:
+        made = await ingot.create_table(
+            "crm",
+            kind="contacts",
+            unknown_fields="reject",
+            fields=[Field("tier", "text"), {"name": "n", "type": "date"}],
+        )
+        assert (made.kind, made.unknown_fields) == ("CONTACTS", "REJECT")
+        assert made.fields == (Field("tier"), Field("n", "DATE"))
+        done = await ingot.import_records("crm", [{"email": "a@example.org"}, {"email": 1}], kind="Contacts")
+        assert [job.import_id async for job in ingot.list_imports(states="partially_succeeded")] == [done.import_id]
+        assert [error.code async for error in ingot.list_errors("1", severity="error", stage="processing")]
+        assert [error async for error in ingot.list_errors("1", severity="warning")] == []
+        assert (await ingot.write_records("crm", [{"email": "a@example.org"}], kind="contacts")).counts.unchanged == 1
+        assert (await ingot.update_table("crm", unknown_fields="keep")).unknown_fields == "KEEP"
+        await ingot.block_values([BlockedValue(type="domain", value="example.net")])
+        assert [value.type async for value in ingot.list_blocked_values(type="Domain")] == ["DOMAIN"]
+
+
+async def test_records_are_written_from_the_command_line(caller: Caller, tmp_path: Path) -> None:
+    file = tmp_path / "rows.ndjson"
+    rows = [f'{{"id": {number}, "share": 1.{"0" * 20}1}}' for number in range(1_500)]
+    file.write_text("\ufeff" + "\n".join(["", *rows, "", "{", '{"name": "nobody"}', ""]))
+    written = await ran(caller, "records", "write", "t", str(file), "--key", "id")
+    assert (written.code, written.err) == (3, "")
+    counts, broken, nobody = written.out.splitlines()
+    assert counts == "wrote to t: 1,502 received, 1,500 created, 2 rejected"
+    assert broken.startswith("  line 1,503: 1105 SYNTAX_ERROR: ")
+    assert nobody.startswith("  line 1,504: 1102 MISSING_KEY id: ")
+    assert "1.000000000000000000001" in (await ran(caller, "records", "get", "t", "1")).out
+
+    array = f"[{','.join(rows)}]".encode()
+    written = await ran(caller, "records", "write", "t", "--json", stdin=array)
+    told = json.loads(written.out)
+    assert (written.code, told["counts"]["unchanged"], told["errors"]) == (0, "1500", [])
+    bad = b"[" + b'{"name": "x"},' * 1_000 + b"5]"
+    written = await ran(caller, "records", "write", "t", "--json", stdin=bad)
+    told = json.loads(written.out)
+    assert (written.code, told["counts"]["rejected"]) == (4, "1001")
+    assert [int(error["index"]) for error in told["errors"]] == list(range(1_001))
+    assert (told["errors"][-1]["code"], told["errors"][-1]["line"]) == ("RECORD_ERROR_CODE_NOT_AN_OBJECT", "0")
+
+
+async def test_one_record_is_written_as_it_is_read(caller: Caller) -> None:
+    contact = b'{\n  "email": "Ada@Example.org",\n  "phone": "0701740605"\n}\n'
+    write = ("records", "write", "crm", "-", "--kind", "contacts", "--country", "SE")
+    assert (await ran(caller, *write, stdin=contact)).out == "wrote to crm: 1 received, 1 created\n"
+    kept = json.loads((await ran(caller, "records", "get", "crm", "email:ada@example.org")).out)
+    assert kept["phone"] == "+46701740605"
+    refused = await ran(caller, *write, "--key", "email", stdin=contact)
+    assert (refused.code, refused.out) == (1, "")
+    assert "the records of the kind CONTACTS need no key fields" in refused.err
+    refused = await ran(caller, *write[:4], "--key", "email", stdin=contact)
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.splitlines()[1] == "The kind of the table needs no key fields: leave out --key."
+    refused = await ran(caller, *write, stdin=b"[{]")
+    assert (refused.code, refused.err.partition(": ")[2].partition(":")[0]) == (
+        1,
+        "stdin begins as a JSON array and is none",
+    )
+    empty = await ran(caller, *write, stdin=b" \n")
+    assert (empty.code, empty.err) == (4, "error: there are no records to be written\n")

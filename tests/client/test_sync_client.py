@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar, get_origin
+from typing import Any, TypeVar, get_origin
 
 import pytest
 
@@ -182,3 +182,34 @@ async def test_several_threads_share_a_client(fake: FakeServer) -> None:
 
     await in_thread(fake, work)
     assert [len(batch.content) for batch in fake.batches.values()] == [5_000] * 4
+
+
+@pytest.mark.parametrize(
+    ("work", "error", "why"),
+    [
+        (lambda ingot: ingot.block_values(["x"]), TypeError, r"values\[0\] is a str, not a BlockedValue: Blocked"),
+        (lambda ingot: ingot.unblock_values("x"), TypeError, "values is a str: give a list"),
+        (lambda ingot: ingot.block_values(None), TypeError, "values is a NoneType: give a list"),
+        (lambda ingot: ingot.create_table("t", fields=["x"]), TypeError, r"fields\[0\] is a str"),
+        (lambda ingot: ingot.update_table("t", fields={"name": "x"}), TypeError, "fields is a dict: give a list"),
+        (lambda ingot: ingot.export_errors("1", "x", format="xlsx"), ValueError, "'xlsx' is neither ndjson nor csv"),
+        (lambda ingot: ingot.export_errors("1", "x", format=None), ValueError, "None is neither ndjson nor csv"),
+        (lambda ingot: ingot.create_import("t", key_fields=[1]), TypeError, "1 is an int, not a name"),
+        (lambda ingot: ingot.create_import("t", key_fields=1), TypeError, "1 is an int, not a list of names"),
+        (lambda ingot: ingot.create_import("t", kind=1), TypeError, "1 is an int, not a word"),
+        (lambda ingot: ingot.list_imports(created_from="2026"), TypeError, "'2026' is a str, not a datetime"),
+        (lambda ingot: ingot.list_imports(states=["done"]), ValueError, "'done' is not one of RECEIVING, "),
+        (lambda ingot: ingot.list_errors("1", severity=2), TypeError, "2 is an int, not a word"),
+        (lambda ingot: ingot.list_errors("1", code="bad"), ValueError, "'bad' is not one of TOO_LITTLE_INFORMATION"),
+        (lambda ingot: ingot.delete_records("t", [1]), TypeError, "1 is an int, not a name"),
+    ],
+)
+async def test_wrong_types_are_explained(
+    fake: FakeServer, work: Callable[[Any], Any], error: type[Exception], why: str
+) -> None:
+    def run(ingot: Client) -> None:
+        with pytest.raises(error, match=why):
+            result = work(ingot)
+            next(result)
+
+    await in_thread(fake, run)

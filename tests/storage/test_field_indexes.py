@@ -18,7 +18,8 @@ async def table_id(database: Database) -> int:
     row = await database.fetchrow(
         """
         WITH made AS (INSERT INTO account (name) VALUES ('acme') RETURNING account_id)
-        INSERT INTO record_table (account_id, name, rules, declared) SELECT account_id, 't', '{}', true FROM made RETURNING table_id
+        INSERT INTO record_table (account_id, name, rules, declared)
+        SELECT account_id, 't', '{}', true FROM made RETURNING table_id
         """
     )
     assert row is not None

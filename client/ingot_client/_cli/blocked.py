@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ingot_client._cli import options
-from ingot_client._cli.printing import moment, say, show, show_message, show_table
+from ingot_client._cli.failing import FAILED, advice
+from ingot_client._cli.printing import moment, plain, say, show, show_message, show_table
 from ingot_client._cli.session import session_of
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 TYPES = ("EMAIL", "PHONE", "DOMAIN")
 CALL_VALUES = 1000
+DEFAULT_COUNTRY = ", or a default country for numbers without one"
 
 Values = Annotated[list[str] | None, typer.Argument(metavar="VALUE…", help="E-mail addresses, phone numbers, domains.")]
 ValueType = Annotated[
@@ -25,7 +29,12 @@ ValueType = Annotated[
     typer.Option("--type", metavar="email|phone|domain", help="What the values are. Default: what they look like."),
 ]
 ValuesFile = Annotated[
-    str | None, typer.Option("--from", metavar="FILE", help="Values from a file, one on a line; - is stdin.")
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="FILE",
+        help="Values from a file, one on a line; lines that are empty or begin with # are skipped; - is stdin.",
+    ),
 ]
 
 app = typer.Typer(
@@ -59,12 +68,12 @@ def list_values(
 def add(context: typer.Context, values: Values = None, type_: ValueType = None, from_: ValuesFile = None) -> None:
     """Block values: records with them are rejected, in all tables.
 
-    A domain also blocks all below it. What is stored already stays.
+    A domain also blocks all below it. Phone numbers need their country code. What is stored already stays.
     """
     session = session_of(context)
     given = _given(values, type_, from_)
     with session.client() as ingot:
-        blocked = sum(ingot.block_values(some) for some in _in_parts(given))
+        blocked = _in_parts(given, ingot.block_values, "blocked")
     if session.json:
         # As BlockValuesResponse: in the JSON of protobuf a 64-bit number is a text.
         show(f'{{"blocked": "{blocked}"}}')
@@ -78,7 +87,7 @@ def remove(context: typer.Context, values: Values = None, type_: ValueType = Non
     session = session_of(context)
     given = _given(values, type_, from_)
     with session.client() as ingot:
-        unblocked = sum(ingot.unblock_values(some) for some in _in_parts(given))
+        unblocked = _in_parts(given, ingot.unblock_values, "unblocked")
     if session.json:
         show(f'{{"unblocked": "{unblocked}"}}')
     else:
@@ -94,19 +103,65 @@ def likely_type(value: str) -> str:
     return "DOMAIN"
 
 
-def _given(values: Sequence[str] | None, type_: str | None, path: str | None) -> list[BlockedValue]:
+@dataclass(frozen=True)
+class Given:
+    """A value, and where it came from: a line of a file, or nothing to be told."""
+
+    value: BlockedValue
+    where: str = ""
+
+
+def _given(values: Sequence[str] | None, type_: str | None, path: str | None) -> list[Given]:
     from ingot_client import BlockedValue  # noqa: PLC0415 - `--help` does not wait for protobuf
 
     wanted = options.one_of(TYPES, type_, "--type") if type_ is not None else ""
-    lines: Sequence[str] = ()
+    texts = [(text.strip(), "") for text in values or () if text.strip()]
     if path is not None:
-        lines = (sys.stdin.read() if path == "-" else Path(path).read_text("utf-8-sig")).splitlines()
-    texts = [text.strip() for text in (*(values or ()), *lines) if text.strip()]
-    if not texts:
+        # Not splitlines: it knows more ends of lines than editors do, which count them.
+        lines = (sys.stdin.read() if path == "-" else Path(path).read_text("utf-8-sig")).split("\n")
+        called = "stdin" if path == "-" else path
+        for number, line in enumerate(lines, 1):
+            if (text := line.strip()) and not text.startswith("#"):
+                texts.append((text, f"{called}, line {number:,}: "))
+    if not texts and path is None:
         raise typer.BadParameter("say which values, or --from FILE", param_hint="VALUE…")
-    return [BlockedValue(wanted or likely_type(text), text) for text in texts]
+    return [Given(BlockedValue(wanted or likely_type(text), text), where) for text, where in texts]
 
 
-def _in_parts(values: list[BlockedValue]) -> Iterator[list[BlockedValue]]:
-    """As many as a call takes at a time."""
-    return (values[first : first + CALL_VALUES] for first in range(0, len(values), CALL_VALUES))
+def _in_parts(given: Sequence[Given], call: Callable[[list[BlockedValue]], int], done: str) -> int:
+    """Sends as many as a call takes at a time; if that fails, says how far it came. Returns the sum of the answers."""
+    from ingot_client import IngotError, InvalidRequest  # noqa: PLC0415 - as above
+
+    changed = 0
+    for first in range(0, len(given), CALL_VALUES):
+        part = given[first : first + CALL_VALUES]
+        try:
+            changed += call([each.value for each in part])
+        except IngotError as error:
+            faults = _faults(part, error.violations) if isinstance(error, InvalidRequest) else []
+            for fault in faults:
+                say(f"error: {plain(fault)}")
+            if not faults:
+                say(f"error: {plain(error.message)}")
+                if what_to_do := advice(error):
+                    say(plain(what_to_do))
+            # The server names only the first bad values, and has not seen those after this part.
+            more = "; there may be more bad ones" if faults else ""
+            say(
+                f"{done} {first:,} of {len(given):,} values before it stopped{more}. "
+                f"Calling again is safe: values that are {done} already do no harm."
+            )
+            raise typer.Exit(FAILED) from None
+    return changed
+
+
+def _faults(part: Sequence[Given], violations: Mapping[str, str]) -> list[str]:
+    """What is wrong with which value; nothing if something else than values is wrong."""
+    faults: list[str] = []
+    for path, why in violations.items():
+        found = re.fullmatch(r"values\[(\d+)\].*", path)
+        if found is None or int(found[1]) >= len(part):
+            return []
+        # There is no default country here: a list of blocked values belongs to no table.
+        faults.append(part[int(found[1])].where + why.replace(DEFAULT_COUNTRY, ""))
+    return faults

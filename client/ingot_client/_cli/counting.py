@@ -8,7 +8,9 @@ from typing import IO, TYPE_CHECKING, Final
 from ingot_client._cli.printing import say
 
 if TYPE_CHECKING:
-    from ingot_client import Import
+    from collections.abc import Iterable
+
+    from ingot_client import ErrorGroup
 
 BLOCK_BYTES: Final = 1024 * 1024
 
@@ -51,12 +53,9 @@ def count_in_file(path: Path, *, csv: bool) -> int | None:
     return counted.count
 
 
-def tell_missing(job: Import, shown: int | None, severity: str = "") -> None:
-    """Says if there were more errors than were shown. `job` is the import as it was before they were listed.
-
-    `severity` tells which were listed; all if empty.
-    """
+def tell_missing(groups: Iterable[ErrorGroup], shown: int | None) -> None:
+    """Says if there were more errors than were shown. `groups` are theirs, as they were before they were listed."""
     # Of more than 100 groups the server tells the largest: then this is the least that there were.
-    known = sum(group.count for group in job.error_groups if severity in {"", group.severity})
+    known = sum(group.count for group in groups)
     if shown is not None and shown < known:
         say(f"showing {shown:,} of {known:,} errors: the server keeps no more (INGOT_ERRORS_LIMIT)")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,6 +57,49 @@ def table_of(path: str) -> Table:
     return _table(path, _content(path))
 
 
+def rules_of(path: str) -> dict[str, Any]:
+    """The rules that the table in a file names, by their names in the client; `fields` among them."""
+    content = _content(path)
+    table = _table(path, content)
+    named = {name for name, value in content.items() if value is not None}
+    rules: dict[str, Any] = {}
+    if named & {"kind"}:
+        rules["kind"] = spelled_kind(table.kind)
+    if named & {"key_fields", "keyFields"}:
+        rules["key_fields"] = table.key_fields
+    if named & {"fields"}:
+        rules["fields"] = table.fields
+    if named & {"unknown_fields", "unknownFields"}:
+        rules["unknown_fields"] = table.unknown_fields or "KEEP"
+    if named & {"reading"}:
+        rules |= asdict(table.reading)
+    return rules
+
+
+def differing(rules: Mapping[str, Any], table: Table) -> dict[str, Any]:
+    """Those of the rules that are not the table's already."""
+    now: dict[str, Any] = {
+        "kind": spelled_kind(table.kind),
+        "key_fields": list(table.key_fields),
+        "fields": [field.write() for field in table.fields],
+        "unknown_fields": table.unknown_fields or "KEEP",
+        **asdict(table.reading),
+    }
+    then: dict[str, Any] = dict(rules)
+    if "kind" in then:
+        then["kind"] = spelled_kind(then["kind"])
+    if "key_fields" in then:
+        then["key_fields"] = list(then["key_fields"])
+    if "fields" in then:
+        then["fields"] = [field.write() for field in then["fields"]]
+    return {name: rules[name] for name, value in then.items() if value != now[name]}
+
+
+def spelled_kind(kind: str) -> str:
+    """The kind's name as the server spells it: the same for all names of the same kind."""
+    return kind.upper() or "GENERIC"
+
+
 def changed_fields(declared: Sequence[Field], removed: Sequence[str], added: Sequence[Field]) -> list[Field]:
     """The fields a table declares, without some and with some more; ends the command if that makes no sense."""
     there = [field.name for field in declared]
@@ -85,28 +129,17 @@ def _table(path: str, content: Any) -> Table:
 
     from ingot.v1.table_pb2 import Table as TableMessage  # noqa: PLC0415
     from ingot_client import Table  # noqa: PLC0415
+    from ingot_client._definitions import with_prefixes  # noqa: PLC0415
 
     if not isinstance(content, dict):
         fail(f"{_called(path)} is not a table", "It should be as `ingot tables show TABLE --json` prints it.")
     try:
-        return Table.read(ParseDict(_with_prefixes(content), TableMessage()))
+        return Table.read(ParseDict(with_prefixes(content), TableMessage()))
     except (ParseError, TypeError) as error:
         fail(
             f"{_called(path)}: {' '.join(str(error).split())}",
             "It should be as `ingot tables show TABLE --json` prints it.",
         )
-
-
-def _with_prefixes(content: Any) -> Any:
-    """The table or field as protobuf reads it, with the prefix of types, which people leave out."""
-    if not isinstance(content, dict):
-        return content
-    changed = dict(content)
-    if isinstance(fields := content.get("fields"), list):
-        changed["fields"] = [_with_prefixes(field) for field in fields]
-    if isinstance(type_ := content.get("type"), str) and not type_.startswith(TYPE_PREFIX):
-        changed["type"] = TYPE_PREFIX + type_.upper()
-    return changed
 
 
 def _called(path: str) -> str:

@@ -71,6 +71,8 @@ def advice(error: IngotError) -> str:
     """What to do next, where the message does not say it."""
     if isinstance(error, Unreachable) and "INGOT_TLS" not in error.message:
         return "Start a server with `ingot-server serve`, or name another: --address HOST:PORT or INGOT_ADDRESS."
+    if isinstance(error, KeyFieldsDiffer) and not error.facts.get("key_fields"):
+        return "The kind of the table needs no key fields: leave out --key."
     if isinstance(error, CallFailed) and (text := ADVICE.get(type(error))):
         # Not every error has its facts: a table may be in use by records, and not by an import.
         with contextlib.suppress(KeyError):

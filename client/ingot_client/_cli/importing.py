@@ -72,7 +72,7 @@ def import_file(
     )
     if file != "-" and resume is None:
         check_beginning(Path(file), form, key_fields, kind)
-    labels = dict(_label(text) for text in label or ())
+    labels = options.labels(label)
     done: Import | None = None
     stopped: KeyboardInterrupt | UploadInterrupted = KeyboardInterrupt()
     with interruptible(), Bars() as bars, session.client() as ingot:
@@ -167,10 +167,3 @@ def _format(file: str, **reading: Any) -> DataFormat:
         raise typer.BadParameter(f"{plain(str(error))} with --type") from None
     except ValueError as error:
         raise typer.BadParameter(plain(str(error))) from None
-
-
-def _label(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise typer.BadParameter(f"{plain(text)!r} is not NAME=VALUE", param_hint="--label")
-    return name, value

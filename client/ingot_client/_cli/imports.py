@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from ingot_client._cli import options
 from ingot_client._cli.counting import CountedErrors, count_in_file, tell_missing
 from ingot_client._cli.options import one_of
 from ingot_client._cli.printing import moment, plain, say, show, show_message, show_table, stdout_file
@@ -15,14 +16,17 @@ from ingot_client._cli.reporting import details, error_line, has_warnings, repor
 from ingot_client._cli.session import session_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Literal
 
-    from ingot_client import RecordError
+    from ingot_client import ErrorGroup, RecordError
 
 ImportId = Annotated[str, typer.Argument(metavar="IMPORT", help="The import's id.")]
 
 STATES = ("RECEIVING", "PROCESSING", "CANCELLING", "SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED")
 SEVERITIES = ("ERROR", "WARNING")
+STAGES = ("UPLOAD", "PROCESSING")
+CODE_PREFIX = "RECORD_ERROR_CODE_"
 SHOWN_ERRORS = 10
 
 
@@ -32,13 +36,31 @@ def list_imports(
     state: Annotated[
         list[str] | None, typer.Option(metavar="STATE", help="Only imports in this state; repeatable.")
     ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only imports with this label; repeatable.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Only those created then or later: 2026-11-20, or 2026-11-20T13:30 (UTC)."),
+    ] = None,
+    before: Annotated[str | None, typer.Option(metavar="TIME", help="Only those created before.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
 ) -> None:
-    """List imports, newest first."""
+    """List imports, newest first: those for which all of this holds."""
     session = session_of(context)
     states = [one_of(STATES, word, "--state") for word in state or ()]
+    labels = options.labels(label)
+    created_from, created_before = options.time(since, "--since"), options.time(before, "--before")
     with session.client() as ingot:
-        found = list(islice(ingot.list_imports(table=table, states=states, page_size=min(limit, 1000)), limit))
+        jobs = ingot.list_imports(
+            table=table,
+            states=states,
+            labels=labels,
+            created_from=created_from,
+            created_before=created_before,
+            page_size=min(limit, 1000),
+        )
+        found = list(islice(jobs, limit))
     if session.json:
         for job in found:
             show_message(job.message)
@@ -79,9 +101,44 @@ def show_import(context: typer.Context, import_id: ImportId) -> None:
     details(session, job)
 
 
+def list_batches(context: typer.Context, import_id: ImportId) -> None:
+    """List the batches of an import: its uploads, and how far each has come."""
+    session = session_of(context)
+    with session.client() as ingot:
+        found = list(ingot.list_batches(import_id, page_size=1000))
+    if session.json:
+        for batch in found:
+            show_message(batch.message)
+    elif not found:
+        say("no batches")
+    else:
+        show_table(
+            ("BATCH", "STATUS", "RECEIVED", "REJECTED", "COMMITTED", "UNIT"),
+            (
+                (
+                    batch.batch_id,
+                    batch.status,
+                    batch.counts.received,
+                    batch.counts.rejected,
+                    batch.committed_offset,
+                    "" if batch.unit == "UNSPECIFIED" else batch.unit,
+                )
+                for batch in found
+            ),
+        )
+
+
 def errors(
     context: typer.Context,
     import_id: ImportId,
+    code: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Only this code: INVALID_VALUE, or its number, 1002.")
+    ] = None,
+    field: Annotated[str, typer.Option(metavar="FIELD", help="Only this field, as in email or items[0].price.")] = "",
+    stage: Annotated[
+        str | None, typer.Option(metavar="upload|processing", help="Only what this stage has found.")
+    ] = None,
+    batch: Annotated[str, typer.Option(metavar="ID", help="Only this batch: see `ingot batches`.")] = "",
     severity: Annotated[
         str | None, typer.Option(metavar="error|warning", help="Only errors, or only warnings.")
     ] = None,
@@ -92,23 +149,27 @@ def errors(
 ) -> None:
     """List or save why records were rejected, and what is doubtful."""
     session = session_of(context)
-    wanted = one_of(SEVERITIES, severity, "--severity") if severity is not None else ""
-    if wanted and (format_ is not None or output is not None):
-        raise typer.BadParameter(
-            "a file has all of them: leave it out, or --format and --output", param_hint="--severity"
-        )
+    wanted = {
+        "severity": one_of(SEVERITIES, severity, "--severity") if severity is not None else "",
+        "code": _code(code) if code is not None else "",
+        "field": field,
+        "stage": one_of(STAGES, stage, "--stage") if stage is not None else "",
+    }
+    given = [f"--{name}" for name, value in {**wanted, "batch": batch}.items() if value]
+    if given and (format_ is not None or output is not None):
+        raise typer.BadParameter("a file has all of them: leave it out, or --format and --output", param_hint=given[0])
     if format_ is None and output is None:
         shown = 0
         with session.client() as ingot:
             # Asked before: an import that goes on may have more errors afterwards.
-            job = ingot.get_import(import_id)
-            for error in ingot.list_errors(import_id, severity=wanted, page_size=1000):
+            groups = (ingot.get_batch(import_id, batch) if batch else ingot.get_import(import_id)).error_groups
+            for error in ingot.list_errors(import_id, batch_id=batch, page_size=1000, **wanted):
                 shown += 1
                 if session.json:
                     show_message(error.message)
                 else:
                     show(error_line(error))
-        tell_missing(job, shown, wanted)
+        tell_missing((group for group in groups if _matches(group, wanted)), shown)
         return
     chosen = _format(format_ or ("csv" if output is not None and output.suffix.lower() == ".csv" else "ndjson"))
     with session.client() as ingot:
@@ -116,11 +177,11 @@ def errors(
         if output is not None:
             ingot.export_errors(import_id, output, format=chosen)
             say(f"wrote {plain(str(output))}")
-            tell_missing(job, count_in_file(output, csv=chosen == "csv"))
+            tell_missing(job.error_groups, count_in_file(output, csv=chosen == "csv"))
         else:
             counted = CountedErrors(stdout_file(json=chosen == "ndjson"), csv=chosen == "csv")
             ingot.export_errors(import_id, cast(IO[bytes], counted), format=chosen)
-            tell_missing(job, counted.count)
+            tell_missing(job.error_groups, counted.count)
 
 
 def cancel(context: typer.Context, import_id: ImportId) -> None:
@@ -139,6 +200,23 @@ def delete(context: typer.Context, import_id: ImportId) -> None:
         show("{}")
     else:
         say(f"deleted import {plain(import_id)}")
+
+
+def _code(text: str) -> str:
+    """The code's name; a number that only a newer server knows stays one."""
+    from ingot.v1.record_error_pb2 import RecordErrorCode  # noqa: PLC0415 - `--help` does not wait for protobuf
+    from ingot_client._translating import number, word  # noqa: PLC0415
+
+    try:
+        return word(RecordErrorCode, number(RecordErrorCode, text, CODE_PREFIX), CODE_PREFIX)
+    except ValueError as error:
+        raise typer.BadParameter(plain(str(error)), param_hint="--code") from None
+
+
+def _matches(group: ErrorGroup, wanted: Mapping[str, str]) -> bool:
+    """Whether all errors of the group are among those wanted."""
+    # The fields of groups have no index.
+    return "[" not in wanted["field"] and all(getattr(group, name) == value for name, value in wanted.items() if value)
 
 
 def _format(word: str) -> Literal["csv", "ndjson"]:

@@ -1,5 +1,6 @@
 """Arguments and options that several commands share, and how their texts are read."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -36,6 +37,30 @@ OrderBy = Annotated[
 def names(parts: list[str] | None) -> list[str]:
     """The names in an option that takes several of them, with commas between, and may be repeated."""
     return [name.strip() for part in parts or () for name in part.split(",") if name.strip()]
+
+
+def labels(parts: list[str] | None) -> dict[str, str]:
+    """The labels in an option that takes one at a time."""
+    found: dict[str, str] = {}
+    for part in parts or ():
+        name, equals, value = part.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{plain(part)!r} is not NAME=VALUE", param_hint="--label")
+        found[name] = value
+    return found
+
+
+def time(text: str | None, option: str) -> datetime | None:
+    """The time that the text tells, or the beginning of the day; in UTC, as times are printed, if it has no zone."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise typer.BadParameter(
+            f"{plain(text)!r} is neither a date nor a time, as in 2026-11-20 or 2026-11-20T13:30Z", param_hint=option
+        ) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def kind_name(text: str | None) -> str | None:

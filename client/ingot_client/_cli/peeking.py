@@ -44,7 +44,7 @@ def check_beginning(path: Path, form: DataFormat, key_fields: Sequence[str], kin
         if kind not in {None, "GENERIC"}:
             _check_delimiter(path.name, text, delimiter, quote)
         elif key_fields:
-            _check_header(path.name, text, delimiter, quote, key_fields)
+            _check_header(path.name, text, delimiter, quote, key_fields, kind)
 
 
 def _check_delimiter(name: str, text: str, delimiter: str, quote: str) -> None:
@@ -54,7 +54,9 @@ def _check_delimiter(name: str, text: str, delimiter: str, quote: str) -> None:
             fail(f"the header of {name} has 1 column, {columns[0]!r}: is --delimiter {other!r} missing?")
 
 
-def _check_header(name: str, text: str, delimiter: str, quote: str, key_fields: Sequence[str]) -> None:
+def _check_header(
+    name: str, text: str, delimiter: str, quote: str, key_fields: Sequence[str], kind: str | None
+) -> None:
     columns = _header(text, delimiter, quote)
     missing = [field for field in key_fields if field not in columns]
     if not columns or not missing:
@@ -65,11 +67,12 @@ def _check_header(name: str, text: str, delimiter: str, quote: str, key_fields: 
     for other in DELIMITERS:
         if other != delimiter and set(key_fields) <= set(_header(text, other, quote)):
             fail(f"{message}: is --delimiter {other!r} missing?")
-    fail(
-        message,
-        "Say --key with a column of the header; --columns, if the file has no header row; "
-        "or --kind, if it has other names for the fields of the table's kind.",
-    )
+    what_to_do = "Say --key with a column of the header, or --columns if the file has no header row."
+    if kind is None:
+        what_to_do += (
+            " If the records are of a kind, such as CONTACTS, leave out --key, and say --kind if the table is new."
+        )
+    fail(message, what_to_do)
 
 
 def _header(text: str, delimiter: str, quote: str) -> list[str]:

@@ -1,16 +1,49 @@
 """The commands about records: `records get|list|export|delete`."""
 
+from __future__ import annotations
+
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ingot_client._cli import options, writing
 from ingot_client._cli.options import Filter, OrderBy, TableName
 from ingot_client._cli.printing import plain, say, show_json, show_message, stdout_file
 from ingot_client._cli.session import session_of
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Read and delete the records of a table.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write, read and delete the records of a table.")
+
+
+@app.command("write")
+def write(
+    context: typer.Context,
+    table: TableName,
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="JSON objects, one per line or in one array; - is stdin, the default."),
+    ] = "-",
+    key: options.Key = None,
+    kind: options.Kind = None,
+    country: options.Country = None,
+    time_zone: options.TimeZone = None,
+    locale: options.Locale = None,
+) -> None:
+    """Write records directly, 1,000 at a time, and tell what became of them. For large amounts see `ingot import`.
+
+    The key, the kind, the country, the time zone and the locale are the table's if they are not given.
+    """
+    session = session_of(context)
+    given = writing.read_records(file)
+    rules = {
+        "kind": options.kind_name(kind) or "",
+        "country": country or "",
+        "time_zone": time_zone or "",
+        "locale": locale or "",
+    }
+    with session.client() as ingot:
+        writing.write_records(session, ingot, table, given, key_fields=options.names(key), **rules)
 
 
 @app.command("get")

@@ -89,7 +89,9 @@ def _group(group: ErrorGroup) -> str:
 
 
 def _what(error: ErrorGroup | RecordError) -> str:
-    return f"{error.code} {error.field}" if error.field else error.code
+    # A code that only a newer server knows has no name.
+    code = error.code if error.code == str(error.number) else f"{error.number} {error.code}"
+    return f"{code} {error.field}" if error.field else code
 
 
 def _colored(state: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ingot_client._cli import options
-from ingot_client._cli.definitions import changed_fields, field_of, fields_of, table_of
+from ingot_client._cli.definitions import changed_fields, differing, field_of, fields_of, rules_of, table_of
 from ingot_client._cli.describing import describe_kind, describe_table
 from ingot_client._cli.failing import FAILED, fail
 from ingot_client._cli.options import TableName
@@ -133,24 +133,43 @@ def update(
     locale: options.Locale = None,
     kind: options.Kind = None,
     key: options.Key = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="All that the file names, as `tables show --json` prints it; options come first. - is stdin.",
+        ),
+    ] = None,
 ) -> None:
     """Change the rules that are named, and no others.
 
     They hold for imports that begin from now on. The kind and the key can be changed only while the table is empty.
     An empty text takes a setting away: --country ''.
+
+    With --from the fields, what becomes of unknown ones, the country, time zone and locale, the key and the kind become
+    those of the file, each as a whole, as far as the file names them and they differ.
     """
     session = session_of(context)
     rules = _rules(kind, key, unknown_fields, country, time_zone, locale)
     added = [field_of(text, "--add-field") for text in add_field or ()]
     removed = remove_field or []
-    if not (rules or added or removed or fields is not None):
+    if not (rules or added or removed or fields is not None or from_ is not None):
         raise typer.BadParameter("say what to change: see `ingot tables update --help`", param_hint="OPTIONS")
-    declared = fields_of(fields) if fields is not None else None
+    if from_ is not None:
+        rules = rules_of(from_) | rules
+    if fields is not None:
+        rules["fields"] = fields_of(fields)
     with session.client() as ingot:
         if added or removed:
-            known = declared if declared is not None else ingot.get_table(table).fields
-            declared = changed_fields(known, removed, added)
-        changed = ingot.update_table(table, fields=declared, **rules)
+            known = rules["fields"] if "fields" in rules else ingot.get_table(table).fields
+            rules["fields"] = changed_fields(known, removed, added)
+        if from_ is not None:
+            now = ingot.get_table(table)
+            rules = differing(rules, now)
+        changed = ingot.update_table(table, **rules) if rules else now
+    if not rules:
+        say("nothing differs: the table is as it was")
     describe_table(session, changed)
 
 

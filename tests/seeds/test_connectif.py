@@ -202,7 +202,7 @@ async def test_encoding_utf_8(caller: Caller) -> None:
     ended = await file_imported(caller, data, "contacts", CSV, kind="CONTACTS")
     assert await faults(caller, ended.import_id) == [(1, 1107, "")]
     (key,) = await keys(caller, "contacts")
-    assert key == "email:å@exämple.org"
+    assert key == "email=å@exämple.org"
     assert (await record(caller, "contacts", key))["name"] == "Åsa 日本 😀"
 
 

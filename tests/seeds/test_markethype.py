@@ -54,7 +54,7 @@ async def test_customer_data_purchase_history_and_marketing_consents(caller: Cal
         assert (ended.kind, ended.counts.created) == (kind, 1), await faults(caller, ended.import_id)
     assert await keys(caller, "customers") == ["id=1"]
     assert await keys(caller, "purchases") == ["o-1"]
-    assert await keys(caller, "consents") == ['["id=1","email","newsletter"]']
+    assert await keys(caller, "consents") == ['["customers","id=1","email","newsletter"]']
 
 
 async def test_importing_is_an_asynchronous_operation(unprocessed: Caller) -> None:
@@ -138,7 +138,11 @@ async def test_the_import_process_extends_with_additional_data(caller: Caller) -
     }
     items = [{"productId": "p", "price": "9.95", "quantity": 2}, {"productId": "q", "price": 5}]
     await imported(caller, [{**ORDER, "items": items, "shipping": 4, "discount": 3}], "purchases", kind="ORDERS")
-    assert (await record(caller, "purchases", "o-1"))["derived"] == {"contact": "id=1", "total": 25.9}
+    assert (await record(caller, "purchases", "o-1"))["derived"] == {
+        "contact": "id=1",
+        "contact_table": "customers",
+        "total": 25.9,
+    }
 
 
 @pytest.mark.parametrize("name", [{"contactId": 1}, {"email": "ADA@example.org"}, {"phone": "+46 70 123 45 67"}])
@@ -149,7 +153,7 @@ async def test_the_import_process_maps_to_existing_data(caller: Caller, name: di
     assert (await record(caller, "purchases", "o-1"))["derived"]["contact"] == "id=1"
     consent = {"channel": "sms", "granted": False, **name}
     await imported(caller, [consent], "consents", kind="CONSENTS")
-    assert (await record(caller, "consents", '["id=1","sms",""]'))["derived"]["contact"] == "id=1"
+    assert (await record(caller, "consents", '["customers","id=1","sms",""]'))["derived"]["contact"] == "id=1"
 
 
 @pytest.mark.parametrize("again", [{"id": 1}, {"email": "ada@example.org"}, {"phone": "+46701234567"}])
@@ -295,7 +299,7 @@ async def test_each_error_tells_which_item_caused_it_and_what_it_was(caller: Cal
     """A more detailed error report, describing which item caused the error and what the error was."""
     ended = await imported(caller, [ADA, {"id": "2", "birth_date": "soon"}], "customers", kind="CONTACTS")
     (error,) = await caller.errors(ended.import_id)
-    assert (error.index, error.batch_id, error.field, error.key) == (1, "b", "birth_date", "id:2")
+    assert (error.index, error.batch_id, error.field, error.key) == (1, "b", "birth_date", "id=2")
     assert '"soon"' in error.raw
     assert "soon" in error.message
 

@@ -189,7 +189,10 @@ async def test_activities_are_enriched_with_vouchers(caller: Caller) -> None:
     ]
     ended = await imported(caller, rows, "vouchers", kind="VOUCHERS")
     assert await faults(caller, ended.import_id) == [(2, 1010, "email")]
-    assert (await record(caller, "vouchers", '["s","A1"]'))["derived"] == {"contact": "id=1"}
+    assert (await record(caller, "vouchers", '["s","A1"]'))["derived"] == {
+        "contact": "id=1",
+        "contact_table": "customers",
+    }
 
 
 async def test_the_initial_part_is_the_same_for_all_types(caller: Caller) -> None:

@@ -148,7 +148,7 @@ async def apply(connection: "Connection", prepared: Prepared, writer: int) -> Ap
         mapped = map_rows(rows, target.rules, around)
     counts = await records.record_apply(connection, target.table_id, writer, mapped.records)
     if around.own.changed:
-        await identifiers.identifier_change(connection, target.table_id, around.own.given, around.own.removed)
+        await identifiers.identifier_change(connection, target.table_id, around.own.changes())
     return Applied(counts, _findings(mapped.rejected, Severity.ERROR), _findings(mapped.doubted, Severity.WARNING))
 
 

@@ -4,11 +4,12 @@ The strongest identifier that somebody has decides. A weaker one counts only if 
 other value for a stronger one that came with it: an e-mail address that two people share must not make them one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ingot_server.pipeline.kinds.kind import Name
+from ingot_server.storage.identifiers import IdentifierChanges
 
 _WAY_OUT = "send identifiers of one record; if they are one, delete one of the two and send this again."
 
@@ -43,6 +44,8 @@ class Identities:
     """Keys that new records cannot have."""
     changed: set[str] = field(default_factory=set)
     """Identifiers that were given or taken away."""
+    stored: frozenset[str] = frozenset()
+    """Identifiers that belonged to a record at first."""
 
     def is_told(self, names: Sequence[Name], identifiers: Sequence[str]) -> bool:
         """Whether all identifiers that the record meant by `names` has are among these, or no record is meant.
@@ -127,12 +130,11 @@ class Identities:
             key = f"{wanted}~{number}"
         return key
 
-    @property
-    def given(self) -> Mapping[str, str]:
-        """The identifiers that changed and belong to a record now, with its key."""
-        return {text: self.owners[text] for text in self.changed if text in self.owners}
-
-    @property
-    def removed(self) -> list[str]:
-        """The identifiers that changed and belong to no record now."""
-        return [text for text in self.changed if text not in self.owners]
+    def changes(self) -> IdentifierChanges:
+        """What is to be stored of all that was taken."""
+        given = {text: self.owners[text] for text in self.changed if text in self.owners}
+        return IdentifierChanges(
+            new={text: key for text, key in given.items() if text not in self.stored},
+            moved={text: key for text, key in given.items() if text in self.stored},
+            removed=[text for text in self.changed if text not in given],
+        )

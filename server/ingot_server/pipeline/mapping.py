@@ -95,7 +95,7 @@ async def _identities(
     owners = await identifiers.identifier_find(connection, table_ids, list(wanted))
     found = []
     for table_id in table_ids:
-        identities = Identities(owners[table_id])
+        identities = Identities(owners[table_id], stored=frozenset(owners[table_id]))
         asked = {
             identities.owners[name.text]
             for names in named

@@ -4,6 +4,7 @@ Whoever changes them holds `tables.table_lock_identifiers` until the end of the 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ingot_server.storage.database import Database
@@ -26,15 +27,30 @@ async def identifier_find(
     return found
 
 
-async def identifier_change(
-    connection: "Connection", table_id: int, given: Mapping[str, str], removed: Sequence[str]
-) -> None:
-    """Gives identifiers to records by their keys, and removes others."""
-    if removed:
+@dataclass(frozen=True, slots=True)
+class IdentifierChanges:
+    """Changes to the identifiers of a table. None stands in two places."""
+
+    new: Mapping[str, str]
+    """Those that no record had, each with the key of its record."""
+    moved: Mapping[str, str]
+    """Those that another record had."""
+    removed: Sequence[str]
+
+
+async def identifier_change(connection: "Connection", table_id: int, changes: IdentifierChanges) -> None:
+    """Changes identifiers, for a caller who keeps all others from it."""
+    if changes.removed:
         # One by one, in one round trip: a statement for all of them might read the whole table.
-        await connection.executemany(sql.identifier_remove, [(table_id, text) for text in sorted(removed)])
-    if given:
-        await connection.execute(sql.identifier_give, table_id, list(given), list(given.values()))
+        await connection.executemany(sql.identifier_remove, [(table_id, text) for text in sorted(changes.removed)])
+    if changes.moved:
+        await connection.execute(sql.identifier_move, table_id, list(changes.moved), list(changes.moved.values()))
+    if changes.new:
+        # Nobody else gives identifiers meanwhile, so there is no conflict to look for: less than half the time.
+        rows = [(table_id, text, key) for text, key in sorted(changes.new.items())]
+        await connection.copy_records_to_table(
+            "record_identifier", records=rows, columns=["table_id", "identifier", "key"]
+        )
 
 
 async def identifier_find_key(database: Database, table_id: int, identifier: str) -> str | None:

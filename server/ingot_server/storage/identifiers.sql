@@ -27,8 +27,8 @@ DELETE FROM record_identifier
 WHERE table_id = $1
   AND identifier = $2
 
--- name: identifier_give
--- Gives identifiers to records. $1 table id, $2 identifiers, $3 keys, side by side.
+-- name: identifier_move
+-- Gives identifiers to other records. $1 table id, $2 identifiers, $3 keys, side by side.
 INSERT INTO record_identifier (table_id, identifier, key)
 SELECT $1, identifier, key
 FROM unnest($2::text[], $3::text[]) AS given (identifier, key)

@@ -41,7 +41,7 @@ class Validator:
             fields,
             rules.reading,
             rejects_unknown=rules.unknown_fields is UnknownFields.REJECT,
-            own=frozenset(own.name for own in rules.fields if own.name not in built_in),
+            own=frozenset(field.name for field in fields if field.name not in built_in),
         )
 
     def read(self, texts: Sequence[bytes], positions: Iterable[int]) -> list[Row]:

@@ -132,7 +132,7 @@ def test_a_time_that_was_never_or_twice_is_doubtful(time_zone: str, value: str, 
     ],
 )
 def test_what_is_no_moment_is_refused(value: object) -> None:
-    with pytest.raises(Unreadable, match="expected a time such as "):
+    with pytest.raises(Unreadable, match="expected a time "):
         timestamp(value)
 
 
@@ -177,3 +177,8 @@ def test_a_zone_of_iana_is_one(name: str) -> None:
 )
 def test_no_other_name_is_a_zone(name: str) -> None:
     assert not is_time_zone(name)
+
+
+def test_who_sends_a_day_for_a_time_is_told_what_is_missing() -> None:
+    with pytest.raises(Unreadable, match="a time and not a day alone, such as 2026-12-31T00:00"):
+        reader(FieldType.TIMESTAMP, Reading())("2026-12-31")

@@ -130,4 +130,6 @@ def _csv_line(cells: tuple[object, ...]) -> str:
 
 
 def _neutral(cell: object) -> object:
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell

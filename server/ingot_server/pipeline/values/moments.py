@@ -65,6 +65,9 @@ def timestamp_reader(reading: Reading) -> Reader:
                 except (ValueError, OverflowError):
                     # No such day, or a year before 1 or after 9999 in UTC.
                     pass
+            if len(text) <= _CHARACTERS_MAX and _DATE.fullmatch(text):
+                # Whether it begins or ends with the day would be a guess.
+                raise unreadable(f"a time and not a day alone, such as {text}T00:00", value)
         raise unreadable(_EXPECTED_TIMESTAMP, value)
 
     return read

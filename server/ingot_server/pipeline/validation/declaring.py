@@ -18,7 +18,8 @@ from ingot_server.domain.fields import (
 from ingot_server.domain.tables import GENERIC, Rules
 from ingot_server.pipeline.kinds import KINDS
 from ingot_server.pipeline.kinds.kind import DERIVED
-from ingot_server.pipeline.validation.objects import ObjectReader, as_sent, matcher
+from ingot_server.pipeline.validation.constraints import matcher
+from ingot_server.pipeline.validation.objects import ObjectReader, as_sent
 from ingot_server.pipeline.validation.rows import Row
 from ingot_server.pipeline.validation.rules import merged_fields, names_of
 from ingot_server.pipeline.values import shown

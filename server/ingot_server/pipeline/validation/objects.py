@@ -1,28 +1,21 @@
 """Reads the fields of a JSON object."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import re2
-
 from ingot_server.domain.fields import Field, FieldType, Reading
 from ingot_server.domain.records import ErrorCode
+from ingot_server.pipeline.validation.constraints import Constraint, constraints_of
 from ingot_server.pipeline.validation.rows import Row
 from ingot_server.pipeline.values import Doubtful, Reader, Unreadable, reader, shown
 
 _ADDRESSES = (FieldType.EMAIL, FieldType.PHONE)
 ELEMENTS_MAX = 2_000
 """Of a list: each is read by itself, and some take a tenth of a millisecond."""
-_PATTERN_BYTES_MAX = 256 * 1024
-_MATCHED_CHARACTERS_MAX = 1_024
-"""Of a text that is to match a pattern: together with the size of the pattern it bounds the time."""
 _NO_VALUES: tuple[Any, ...] = (None, "", [])
 _TEXTS = (FieldType.TEXT, FieldType.ANY)
-
-Constraint = Callable[[Any], Any]
-"""Gives the value, perhaps in another spelling; raises Unreadable if it is not one of those that there may be."""
 
 
 def as_sent(value: Any) -> Any:
@@ -39,22 +32,6 @@ def as_sent(value: Any) -> Any:
 def folded(name: str) -> str:
     """A name without what people write differently: case, blanks, hyphens and underscores."""
     return name.replace("_", "").replace("-", "").replace(" ", "").casefold()
-
-
-def matcher(pattern: str) -> Callable[[str], object]:
-    """What tells whether a whole text matches a regular expression of RE2. Raises ValueError if it is none.
-
-    RE2 takes time linear in the text, and the memory it may use bounds the size of the pattern, which is the factor.
-    """
-    options = re2.Options()
-    options.max_mem = _PATTERN_BYTES_MAX
-    options.log_errors = False
-    try:
-        match: Callable[[str], object] = re2.compile(pattern, options).fullmatch
-    except re2.error as error:
-        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
-        raise ValueError(reason) from None
-    return match
 
 
 @dataclass(slots=True)
@@ -130,7 +107,7 @@ class ObjectReader:
                 field=field,
                 name=field.name,
                 read=reader(field.type, reading),
-                constraints=list(_constraints(field)),
+                constraints=list(constraints_of(field)),
                 nested=(
                     ObjectReader(
                         field.fields,
@@ -231,43 +208,3 @@ class ObjectReader:
             "Invalid custom attribute: neither the kind nor the table knows this field; declare it, or leave it out.",
             (prefix + name)[:255],
         )
-
-
-def _constraints(field: Field) -> "Sequence[Constraint]":
-    constraints: list[Constraint] = []
-    if field.allowed:
-        constraints.append(_one_of(field.allowed))
-    if field.pattern:
-        constraints.append(_matching(field.pattern))
-    return constraints
-
-
-def _one_of(allowed: Sequence[str]) -> Constraint:
-    spelling = {value.casefold(): value for value in allowed}
-    if len(spelling) < len(allowed):
-        spelling = {}
-    exact = frozenset(allowed)
-    expected = ", ".join(map(repr, allowed[:10])) + (", ..." if len(allowed) > 10 else "")
-
-    def constrain(value: str) -> str:
-        if value in exact:
-            return value
-        found = spelling.get(value.casefold())
-        if found is None:
-            raise Unreadable(f"expected one of {expected}, got {shown(value)}")
-        return found
-
-    return constrain
-
-
-def _matching(pattern: str) -> Constraint:
-    matches = matcher(pattern)
-
-    def constrain(value: str) -> str:
-        if len(value) > _MATCHED_CHARACTERS_MAX:
-            raise Unreadable(f"expected at most {_MATCHED_CHARACTERS_MAX:,} characters, got {len(value):,}")
-        if not matches(value):
-            raise Unreadable(f"expected a text that matches {shown(pattern)}, got {shown(value)}")
-        return value
-
-    return constrain

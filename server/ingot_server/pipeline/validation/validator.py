@@ -33,6 +33,8 @@ class Validator:
         self.kind = KINDS[rules.kind]
         self.is_plain = rules.kind == GENERIC and not rules.fields and rules.unknown_fields is UnknownFields.KEEP
         """Whether there is nothing to be read: any record will do."""
+        names = ", ".join(f"`{name}`" for name in self.kind.needs_one_of)
+        self._needed = f"Too little information: expected a value for one of {names}."
         built_in = {known.name for known in self.kind.fields}
         fields = merged_fields(rules)
         known_names = {field.name for field in fields}
@@ -65,9 +67,12 @@ class Validator:
         if kind.name != GENERIC:
             sent.pop(DERIVED, None)
         row.record = record = self._reader.read(sent, "", row)
-        if kind.needs_one_of and not any(record.get(name) or name in row.unread for name in kind.needs_one_of):
-            names = ", ".join(f"`{name}`" for name in kind.needs_one_of)
-            row.blame(ErrorCode.TOO_LITTLE_INFORMATION, f"Too little information: expected a value for one of {names}.")
+        for name in kind.needs_one_of:
+            if record.get(name) or name in row.unread:
+                break
+        else:
+            if kind.needs_one_of:
+                row.blame(ErrorCode.TOO_LITTLE_INFORMATION, self._needed)
         for fault in kind.check(record):
             row.accuse(fault)
         row.names = [Name(name, record[name], name) for name in kind.identifiers if record.get(name)]

@@ -389,7 +389,7 @@ class Reader:
                 both = is_readable(held) and is_readable(read) and "" not in (held, read)
                 if both and comparable(held) != comparable(read):
                     self.told.add(Told("INVALID_VALUE", path + spec.name))
-                found[spec.name] = read if held in (None, "") else held
+                found[spec.name] = read if held in (None, "") or read is UNREADABLE else held
             elif self.rejects_unknown:
                 self.told.add(Told("INVALID_CUSTOM_ATTRIBUTE", path + name))
             else:

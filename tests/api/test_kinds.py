@@ -348,3 +348,10 @@ async def test_equal_parameters_of_an_event_are_equal_however_numbers_are_writte
     rows = [{**event, "parameters": {"x": [1, 100]}}, {**event, "parameters": {"x": [1.0, 1e2]}}]
     answer = await write(caller, "events", *rows, kind="EVENTS")
     assert (answer.counts.created, answer.counts.unchanged) == (1, 1)
+
+
+async def test_a_field_that_cannot_be_read_under_one_of_its_names_identifies_nobody(caller: Caller) -> None:
+    await write(caller, "people", {"id": 1}, {"id": 2, "email": "b@example.org"}, kind="CONTACTS")
+    for row in ({"_id": {}, "id": 1, "email": "b@example.org"}, {"id": 1, "_id": {}, "email": "b@example.org"}):
+        answer = await write(caller, "people", row)
+        assert codes_of(answer.errors) == [(0, Code.RECORD_ERROR_CODE_INVALID_VALUE, "id")]

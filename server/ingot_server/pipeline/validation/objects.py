@@ -162,6 +162,11 @@ class ObjectReader:
                         row.addresses.append((known.field.type, value, prefix + known.name))
                     continue
             self._take(known, item, read, prefix, row)
+        for path in row.unread:
+            # Also if the value under another of its names could be read.
+            known = by_name.get(path[len(prefix) :]) if path.startswith(prefix) else None
+            if known is not None and known.nested is None:
+                read.pop(known.name, None)
         for known in self._needed:
             if read.get(known.name) in _NO_VALUES and prefix + known.name not in row.unread:
                 self._fill(known, read, prefix, row)

@@ -355,3 +355,20 @@ async def test_a_field_that_cannot_be_read_under_one_of_its_names_identifies_nob
     for row in ({"_id": {}, "id": 1, "email": "b@example.org"}, {"id": 1, "_id": {}, "email": "b@example.org"}):
         answer = await write(caller, "people", row)
         assert codes_of(answer.errors) == [(0, Code.RECORD_ERROR_CODE_INVALID_VALUE, "id")]
+
+
+async def test_a_numbered_key_that_is_taken_is_not_given_again_within_a_chunk(caller: Caller) -> None:
+    a, b = "a@example.org", "b@example.org"
+    await write(caller, "people", {"email": a}, kind="CONTACTS")
+    await write(caller, "people", {"id": 1, "email": a})
+    await write(caller, "people", {"id": 1, "email": b})
+    await write(caller, "people", {"email": a, "name": "second"})
+    await write(caller, "people", {"id": 2, "email": a})
+    await write(caller, "people", {"id": 2, "email": "c@example.org"})
+    await write(caller, "people", {"id": 1, "email": a})
+    # The first contact has the plain key, the second `~2`; the address comes free and goes to a third.
+    answer = await write(caller, "people", {"id": 1, "email": "d@example.org"}, {"email": a, "name": "third"})
+    assert (answer.counts.created, answer.counts.updated) == (1, 1)
+    assert (await get(caller, "people", "id:2"))[1]["email"] == "c@example.org"
+    assert (await get(caller, "people", f"email:{a}"))[0] == f"email={a}~3"
+    assert len(await caller.table("people")) == 3

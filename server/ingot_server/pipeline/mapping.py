@@ -60,10 +60,9 @@ async def look_up(
         await tables.table_lock_identifiers(connection, table_id)
         named = [row.names for row in rows if row.names]
         (found.own,) = await _identities(connection, [table_id], named, kind.identifiers)
-        # Also for those that are known: an earlier record of these may take the identifier away.
-        known = {*found.own.owners.values()}
-        asked = {first_key(names[0]) for names in named} - known
-        found.own.taken = known | await records.record_keys_taken(connection, table_id, asked)
+        # Also of those that are known: an earlier record of these may take the identifier away.
+        keys = {first_key(names[0]) for names in named}
+        found.own.taken = await records.record_keys_taken(connection, table_id, keys)
     if references := [reference for row in rows for reference in row.references]:
         await _look_up_references(connection, account_id, references, found)
     return found

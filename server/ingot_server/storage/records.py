@@ -82,10 +82,7 @@ def _split_repeated(records: Sequence[KeyedRecord]) -> tuple[Sequence[KeyedRecor
 
 async def record_keys_taken(connection: "Connection", table_id: int, keys: Collection[str]) -> set[str]:
     """Those of `keys` that have a record, and the keys of all records that are one of these with `~` and a number."""
-    taken = await record_keys_existing(connection, [table_id], keys)
-    if taken:
-        taken |= {row["key"] for row in await connection.fetch(sql.record_keys_numbered, table_id, list(taken))}
-    return taken
+    return {row["key"] for row in await connection.fetch(sql.record_keys_taken, table_id, list(keys))}
 
 
 async def record_list_fields(

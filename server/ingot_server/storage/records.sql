@@ -116,17 +116,23 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS found
 
--- name: record_keys_numbered
--- The keys that are one of some keys with `~` and a number. $1 table id, $2 keys.
+-- name: record_keys_taken
+-- Which of some keys have a record, and the keys that are one of these with `~` and a number. $1 table id, $2 keys.
+--
+-- Also the numbered keys of one that has no record itself: it may have been deleted.
 SELECT found.key
 FROM unnest($2::text[]) AS wanted (key)
 CROSS JOIN LATERAL (
     SELECT key
     FROM record
     WHERE table_id = $1
+      AND key = wanted.key COLLATE "C"
+    UNION ALL
+    SELECT key
+    FROM record
+    WHERE table_id = $1
       AND key > (wanted.key || '~') COLLATE "C"
       AND key < (wanted.key || '~:') COLLATE "C"
-    OFFSET 0
 ) AS found
 
 -- name: record_delete

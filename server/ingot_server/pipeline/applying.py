@@ -46,30 +46,26 @@ class Prepared:
     """The key fields that the first record with a usable `keys` field names; empty if none was found or looked for."""
     refused: dict[int, "Finding"] = field(default_factory=dict)
     """What the database refuses, by position."""
-    _keyed: Keyed = field(default_factory=Keyed)
-    _rows: list[Row] | None = None
+    keyed: Keyed = field(default_factory=Keyed)
+    """The records with their keys, where nothing but these has to be known."""
+    rows: list[Row] | None = None
+    """Elsewhere the records with their values, until they are taken."""
 
     async def part(self, first: int, end: int) -> "Prepared":
         """Some of the records, prepared by themselves."""
         return await asyncio.to_thread(prepare, self.texts[first:end], self.target)
 
-    def keyed(self) -> Keyed:
-        """The records with their keys, where nothing but these has to be known."""
-        if self.refused:
-            kept = [number for number, position in enumerate(self._keyed.positions) if position not in self.refused]
-            self._keyed.records = [self._keyed.records[number] for number in kept]
-            self._keyed.positions = [self._keyed.positions[number] for number in kept]
-        return self._keyed
-
     def refuse(self, position: int, fault: Fault) -> None:
         """Takes a record out that the database refuses."""
-        keys = {at: key for at, (key, _) in zip(self._keyed.positions, self._keyed.records, strict=True)}
-        self.refused[position] = Finding(position, (fault,), keys.get(position, ""))
+        key = ""
+        if self.target.rules.is_plain:
+            key, _ = self.keyed.pop(position)
+        self.refused[position] = Finding(position, (fault,), key)
 
     async def take_rows(self) -> list[Row]:
         """The records with their values. Mapping adds to them, so they are read anew for another try."""
-        rows = self._rows if self._rows is not None else (await asyncio.to_thread(_rows_of, self))[0]
-        self._rows = None
+        rows = self.rows if self.rows is not None else (await asyncio.to_thread(_rows_of, self))[0]
+        self.rows = None
         for row in rows:
             if row.position in self.refused:
                 for fault in self.refused[row.position].faults:
@@ -81,10 +77,10 @@ def prepare(texts: Sequence[bytes], target: Target) -> Prepared:
     """Reads keys and values. Pure; takes some microseconds per record. `texts` have passed `checking.check`."""
     prepared = Prepared(texts, target)
     if target.rules.is_plain:
-        prepared._keyed = read_keys(texts, target.key_fields, own_keys=target.own_keys)
-        prepared.named_keys = prepared._keyed.named_keys
+        prepared.keyed = read_keys(texts, target.key_fields, own_keys=target.own_keys)
+        prepared.named_keys = prepared.keyed.named_keys
     else:
-        prepared._rows, prepared.named_keys = _rows_of(prepared)
+        prepared.rows, prepared.named_keys = _rows_of(prepared)
     return prepared
 
 
@@ -103,11 +99,7 @@ def _rows_of(prepared: Prepared) -> tuple[list[Row], tuple[str, ...]]:
 
 def _with_keys(rows: list[Row], key_fields: tuple[str, ...]) -> list[Row]:
     for row in rows:
-        key = key_of(row.record, key_fields, row.unread)
-        if isinstance(key, Fault):
-            row.accuse(key)
-        else:
-            row.key = key
+        row.take_key(key_of(row.record, key_fields, row.unread))
     return rows
 
 
@@ -135,7 +127,7 @@ async def apply(connection: "Connection", prepared: Prepared, writer: int) -> Ap
     """Writes records to their table, in their order, within the caller's transaction. Raises DataRefused."""
     target = prepared.target
     if target.rules.is_plain:
-        keyed = prepared.keyed()
+        keyed = prepared.keyed
         counts = await records.record_apply(connection, target.table_id, writer, keyed.records)
         rejected = [Finding(position, (fault,), "") for position, fault in keyed.faults]
         rejected += prepared.refused.values()

@@ -7,7 +7,7 @@ skips what is not a key. Only a record that one of them suspects is looked at by
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from operator import attrgetter, eq
@@ -16,12 +16,11 @@ from typing import Any
 import msgspec
 
 from ingot_server.domain.records import DIGITS_MAX, NESTING_MAX, RECORD_BYTES_MAX, Decoded, Reject, reject
-from ingot_server.pipeline.diagnosis import faults_of
+from ingot_server.pipeline.diagnosis import faults_of, has_value
 from ingot_server.pipeline.own_keys import key_names
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _Scalar = str | int | float | bool | None
-_NO_VALUES = (b"null", b'""')
 _ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
 # Every digit and sign becomes 0, so that an exponent of three digits or more has one shape.
 _NUMBERS = bytes.maketrans(b"123456789+-.E", b"000000000000e")
@@ -147,11 +146,7 @@ def _unread(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bo
 
 def _without_value(texts: Sequence[bytes]) -> set[int]:
     """The positions of all records that are no objects or have no field with a value."""
-    return {position for position, text in enumerate(texts) if not _is_good(text, _RECORD.decode, _has_value)}
-
-
-def _has_value(record: Mapping[str, msgspec.Raw]) -> bool:
-    return any(bytes(value) not in _NO_VALUES for value in record.values())
+    return {position for position, text in enumerate(texts) if not _is_good(text, _RECORD.decode, has_value)}
 
 
 def _is_good(text: bytes, read: Callable[[bytes], Any], has_key: Callable[[Any], Any]) -> bool:

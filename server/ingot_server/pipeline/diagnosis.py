@@ -80,6 +80,11 @@ def faults_of(text: bytes, key_fields: tuple[str, ...] | None, is_name: Callable
     return faults
 
 
+def has_value(record: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether any field of a record is neither null nor empty."""
+    return any(bytes(raw) not in _NO_VALUE for raw in record.values())
+
+
 class _Repair:
     """Finds what is wrong with the characters of a record, and replaces it, so that the rest can be read."""
 
@@ -191,7 +196,7 @@ def _has_many_digits(text: bytes) -> bool:
 def _key_faults(
     record: Mapping[str, msgspec.Raw], key_fields: tuple[str, ...] | None, is_name: Callable[[str, str], bool]
 ) -> Iterator[Fault]:
-    if all(bytes(raw) in _NO_VALUE for raw in record.values()):
+    if not has_value(record):
         yield Fault(ErrorCode.EMPTY_RECORD, "The record has no field with a value: expected at least one.")
     elif key_fields:
         for name in key_fields:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ingot_server.domain.tables import Table
 from ingot_server.pipeline.kinds import KINDS
-from ingot_server.pipeline.values import Doubtful, Unreadable, reader
+from ingot_server.pipeline.values import Unreadable, normal_text
 from ingot_server.storage import identifiers, records, tables
 from ingot_server.storage.database import Database
 from ingot_server.storage.records import StoredRecord
@@ -21,8 +21,9 @@ async def find_record(database: Database, table: Table, key: str) -> StoredRecor
 async def delete_records(database: Database, table: Table, keys: Sequence[str]) -> int:
     """Deletes the records with these keys or identifiers, and their identifiers; how many there were."""
     fields, table_id = KINDS[table.rules.kind].identifiers, table.table_id
-    texts = [text for key in keys if (text := _identifier(table, key))]
-    plain = [key for key in keys if not _identifier(table, key)]
+    spelled = {key: _identifier(table, key) for key in keys}
+    texts = [text for text in spelled.values() if text]
+    plain = [key for key, text in spelled.items() if not text]
 
     async def attempt() -> int:
         async with database.transaction() as connection:
@@ -46,7 +47,6 @@ def _identifier(table: Table, key: str) -> str:
         return ""
     field = next(field for field in kind.fields if field.name == name)
     try:
-        read = reader(field.type, table.rules.reading)(value)
+        return f"{name}:{normal_text(field.type, table.rules.reading, value)}"
     except Unreadable:
         return ""
-    return f"{name}:{read.value if isinstance(read, Doubtful) else read}"

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from ingot_server.domain.records import KEY_BYTES_MAX, ErrorCode, Fault
+from ingot_server.pipeline import exact_json
 from ingot_server.pipeline.own_keys import MISSING_KEYS, without_keys
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NOTHING = msgspec.Raw(b"")
-_TEXT = msgspec.json.Encoder(decimal_format="number")
 _CHARACTER_BYTES_MAX = 4
 
 
@@ -33,6 +33,12 @@ class Keyed:
     """Where each of the others was, and what is wrong with it."""
     named_keys: tuple[str, ...] = ()
     """The key fields that the first record with a usable `keys` field names; empty if none was found or looked for."""
+
+    def pop(self, position: int) -> tuple[str, str]:
+        """Takes the record out that was at a position among the texts."""
+        number = self.positions.index(position)
+        self.positions = [*self.positions[:number], *self.positions[number + 1 :]]
+        return self.records.pop(number)
 
 
 def read_keys(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bool) -> Keyed:
@@ -57,7 +63,7 @@ def key_of(record: Mapping[str, Any], key_fields: tuple[str, ...], unread: Conta
         if name in unread:
             # That it could not be read has been told; that there is no key follows.
             return ""
-        values.append(b"" if value is None else _TEXT.encode(value))
+        values.append(b"" if value is None else exact_json.encode(value))
     return _key(values, key_fields)
 
 
@@ -144,8 +150,13 @@ def _key(values: Sequence[bytes], key_fields: tuple[str, ...]) -> str | Fault:
         parts.append(msgspec.json.decode(value, type=str) if value.startswith(b'"') else value.decode())
     if not parts:
         return MISSING_KEYS
+    return joined_key(parts, key_fields[0] if len(key_fields) == 1 else "")
+
+
+def joined_key(parts: Sequence[str], field: str = "") -> str | Fault:
+    """The key that consists of these parts. A fault, of `field`, if it is too long."""
     key = parts[0] if len(parts) == 1 else msgspec.json.encode(parts).decode()
     if (size := len(key.encode())) > KEY_BYTES_MAX:
         message = f"The key has {size:,} bytes: expected at most {KEY_BYTES_MAX:,}."
-        return Fault(ErrorCode.INVALID_VALUE, message, key_fields[0] if len(key_fields) == 1 else "")
+        return Fault(ErrorCode.INVALID_VALUE, message, field)
     return key

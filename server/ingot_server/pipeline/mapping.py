@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingot_server.domain.blocked import BlockedType, blockable
-from ingot_server.domain.records import KEY_BYTES_MAX, ErrorCode
+from ingot_server.domain.records import ErrorCode
+from ingot_server.pipeline import exact_json
 from ingot_server.pipeline.identities import Identities, IdentityConflict, first_key
+from ingot_server.pipeline.keys import joined_key
 from ingot_server.pipeline.kinds import KINDS
 from ingot_server.pipeline.kinds.kind import DERIVED, Name, Reference
-from ingot_server.pipeline.validation import Row, Validator, encode
+from ingot_server.pipeline.validation import Row, Validator
 from ingot_server.storage import blocked_values, identifiers, records, tables
 from ingot_server.storage.records import KeyedRecord
 
@@ -117,7 +119,7 @@ def map_rows(rows: Sequence[Row], rules: Validator, around: Surroundings) -> Map
         if row.is_faulty:
             mapped.rejected.append(row)
             continue
-        text = encode(row.record) if referred or completed or not row.text else row.text
+        text = exact_json.encode(row.record) if referred or completed else row.text
         mapped.records.append((row.key, text.decode()))
         if row.faults:
             mapped.doubted.append(row)
@@ -192,10 +194,5 @@ def _identify(row: Row, rules: Validator, around: Surroundings, referred: Mappin
     if referred:
         row.record[DERIVED] = {**row.record.get(DERIVED, {}), **referred}
     if kind.identity and not row.is_faulty:
-        key = kind.key_of(row.record)
-        if (size := len(key.encode())) <= KEY_BYTES_MAX:
-            row.key = key
-        else:
-            message = f"The key has {size:,} bytes: expected at most {KEY_BYTES_MAX:,}."
-            row.blame(ErrorCode.INVALID_VALUE, message)
+        row.take_key(joined_key(kind.key_parts_of(row.record)))
     return completed

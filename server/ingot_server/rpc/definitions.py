@@ -1,21 +1,21 @@
 """Turns the definitions of fields, tables and kinds from messages into domain values, and back."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from google.protobuf import json_format, struct_pb2
 
 from ingot.v1 import field_pb2, table_pb2
 from ingot_server.domain.blocked import BlockedType, BlockedValue
 from ingot_server.domain.errors import InvalidRequest
-from ingot_server.domain.fields import Field, FieldType, Reading, UnknownFields
+from ingot_server.domain.fields import NO_READING, Field, FieldType, UnknownFields
 from ingot_server.domain.tables import GENERIC, Rules, Table
 from ingot_server.pipeline.kinds.kind import Kind
 from ingot_server.pipeline.validation.declaring import field_violations, table_violations
-from ingot_server.pipeline.values import Unreadable, reader, shown
-from ingot_server.rpc.requests import Violations, reading_options, table_use
+from ingot_server.pipeline.values import Unreadable, normal_text, shown
+from ingot_server.rpc.requests import Violations, reading_options, struct_value, table_use
 from ingot_server.rpc.wire import reading_message, timestamp
 from ingot_server.storage.tables import rules_text
 
@@ -59,10 +59,8 @@ def _with_settings(table: Table, message: table_pb2.Table, paths: Sequence[str])
             rejects = message.unknown_fields == field_pb2.UNKNOWN_FIELDS_REJECT
             rules = replace(rules, unknown_fields=UnknownFields.REJECT if rejects else UnknownFields.KEEP)
     if "reading" in paths:
-        try:
-            rules = replace(rules, reading=reading_options(message.reading, "table.reading"))
-        except InvalidRequest as error:
-            violations.update(error.violations)
+        reading = violations.collect(lambda: reading_options(message.reading, "table.reading"))
+        rules = replace(rules, reading=reading or rules.reading)
     violations.raise_if_any()
     violations.update(field_violations(rules.fields, rules.reading, "table.fields"))
     violations.raise_if_any()
@@ -81,10 +79,10 @@ def _field(message: field_pb2.Field, path: str, violations: Violations) -> Field
     if message.type not in field_pb2.FieldType.values():
         violations[f"{path}.type"] = f"expected a type of field, got {message.type}"
     known = message.type in field_pb2.FieldType.values() and message.type != field_pb2.FIELD_TYPE_UNSPECIFIED
-    default = None
+    default = struct_value(message.default_value)
     try:
-        default = json_format.MessageToDict(message.default_value) if message.HasField("default_value") else None
-    except (json_format.SerializeToJsonError, ValueError):
+        json.dumps(default, allow_nan=False)
+    except ValueError:
         violations[f"{path}.default_value"] = "expected a value of JSON, which knows neither NaN nor Infinity"
     return Field(
         name=message.name,
@@ -95,21 +93,10 @@ def _field(message: field_pb2.Field, path: str, violations: Violations) -> Field
         aliases=tuple(message.aliases),
         pattern=message.pattern,
         allowed=tuple(message.allowed_values),
-        default=_whole_numbers(default),
+        default=default,
         indexed=message.indexed,
         fields=_fields(message.fields, f"{path}.fields", violations),
     )
-
-
-def _whole_numbers(value: Any) -> Any:
-    """A value of a structure, whose numbers are all floats, with whole ones as such."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
-        return int(value)
-    if isinstance(value, list):
-        return [_whole_numbers(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _whole_numbers(item) for name, item in value.items()}
-    return value
 
 
 def blocked_type(number: table_pb2.BlockedValueType.ValueType) -> BlockedType | None:
@@ -148,14 +135,10 @@ def _normal(type_: BlockedType, value: str) -> str:
         # The domain of an address is normalised with it.
         domain = value.strip().removeprefix("@")
         try:
-            return str(_bare(reader(FieldType.EMAIL, Reading())(f"a@{domain}"))).rpartition("@")[2]
+            return normal_text(FieldType.EMAIL, NO_READING, f"a@{domain}").rpartition("@")[2]
         except Unreadable:
             raise Unreadable(f"expected a domain such as example.org, got {shown(value)}") from None
-    return str(_bare(reader(FieldType(type_), Reading())(value)))
-
-
-def _bare(value: object) -> object:
-    return getattr(value, "value", value)
+    return normal_text(FieldType(type_), NO_READING, value)
 
 
 def table_message(table: Table, ready: Iterable[str] = ()) -> table_pb2.Table:

@@ -13,6 +13,11 @@ TOKEN_CHARACTERS_MAX = 8_192
 _NUMBER_MAX = 2**63 - 1
 
 
+def token_refused() -> InvalidRequest:
+    """The error for a token that belongs to no page before this one."""
+    return InvalidRequest({"page_token": "expected the next_page_token of the page before"})
+
+
 def page_size(requested: int, default: int) -> int:
     """How many things a page holds. Raises InvalidRequest."""
     if not 0 <= requested <= PAGE_SIZE_MAX:
@@ -28,14 +33,14 @@ def page_token(position: Any) -> str:
 def page_position(token: str, kind: type) -> Any:
     """The position that a token names. Raises InvalidRequest."""
     if len(token) > TOKEN_CHARACTERS_MAX:
-        raise InvalidRequest({"page_token": "expected the next_page_token of the page before"})
+        raise token_refused()
     try:
         position = json.loads(base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True))
     except (ValueError, binascii.Error, RecursionError):
         position = None
     # Not isinstance: true is no number.
     if type(position) is not kind or (isinstance(position, int) and not 0 <= position <= _NUMBER_MAX):
-        raise InvalidRequest({"page_token": "expected the next_page_token of the page before"})
+        raise token_refused()
     return position
 
 
@@ -45,7 +50,7 @@ def error_position(token: str) -> ErrorPosition:
         return FIRST_POSITION
     position = page_position(token, list)
     if len(position) != 3 or not all(isinstance(part, int) and abs(part) <= _NUMBER_MAX for part in position):
-        raise InvalidRequest({"page_token": "expected the next_page_token of the page before"})
+        raise token_refused()
     return position[0], position[1], position[2]
 
 
@@ -55,5 +60,5 @@ def text_pair(token: str) -> tuple[str, str]:
         return "", ""
     position = page_position(token, list)
     if len(position) != 2 or not all(isinstance(part, str) and "\0" not in part for part in position):
-        raise InvalidRequest({"page_token": "expected the next_page_token of the page before"})
+        raise token_refused()
     return position[0], position[1]

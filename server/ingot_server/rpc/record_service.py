@@ -81,7 +81,7 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
                 wire.PAGE_BYTES_MAX,
             )
         except ValueError:
-            raise InvalidRequest({"page_token": "expected the next_page_token of the page before"}) from None
+            raise paging.token_refused() from None
 
     async def DeleteRecords(self, request: pb.DeleteRecordsRequest, context: Context) -> pb.DeleteRecordsResponse:
         _expect_some(len(request.keys), "keys")

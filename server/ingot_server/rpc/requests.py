@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from google.protobuf import struct_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -34,6 +34,8 @@ from ingot_server.storage.errors import ErrorFilter
 from ingot_server.storage.imports import ImportFilter
 from ingot_server.storage.tables import TableUse
 
+T = TypeVar("T")
+
 LABELS_MAX = 16
 LABEL_CHARACTERS_MAX = 63
 REQUEST_ID_CHARACTERS_MAX = 128
@@ -53,12 +55,13 @@ class Violations(dict[str, str]):
         if self:
             raise InvalidRequest(self)
 
-    def collect(self, check: Callable[[], object]) -> None:
-        """Adds what a check raises."""
+    def collect(self, check: Callable[[], T]) -> T | None:
+        """What a check returns; None, and its violations are added, if it raises some."""
         try:
-            check()
+            return check()
         except InvalidRequest as error:
             self.update(error.violations)
+            return None
 
 
 def import_id(text: str) -> int:
@@ -141,14 +144,14 @@ def reading_options(message: field_pb2.ReadingOptions, path: str) -> Reading:
 def import_spec(message: import_pb2.ImportSpec, request_id: str) -> tuple[ImportSpec, TableUse]:
     """What an import is to do, and what it expects of its table. Raises InvalidRequest."""
     violations = Violations()
-    violations.collect(lambda: table_use(message.table, message.kind, message.key_fields, "spec."))
-    violations.collect(lambda: reading_options(message.reading, "spec.reading"))
+    use = violations.collect(lambda: table_use(message.table, message.kind, message.key_fields, "spec."))
+    reading = violations.collect(lambda: reading_options(message.reading, "spec.reading"))
     violations.collect(lambda: _labels(message.labels, "spec.labels"))
     if len(request_id) > REQUEST_ID_CHARACTERS_MAX or "\0" in request_id:
         violations["request_id"] = f"expected at most {REQUEST_ID_CHARACTERS_MAX} characters, none of them NUL"
     violations.raise_if_any()
-    use = table_use(message.table, message.kind, message.key_fields)
-    reading = reading_options(message.reading, "spec.reading")
+    assert use is not None  # noqa: S101 else there are violations
+    assert reading is not None  # noqa: S101 as above
     return ImportSpec(use.name, use.key_fields, dict(message.labels), use.kind, reading), use
 
 
@@ -238,15 +241,16 @@ def _struct_text(message: record_pb2.Record) -> bytes:
     # NaN and Infinity become literals that the check of records refuses, so that they are reported there.
     # Sorted, because the order of a protobuf map differs from process to process: a record that is sent again must give
     # the same text on any server.
-    value = _struct_value(message.struct)
+    value = _struct_fields(message.struct)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8", "surrogatepass")
 
 
-def _struct_value(struct: struct_pb2.Struct) -> dict[str, Any]:
-    return {name: _value(value) for name, value in struct.fields.items()}
+def _struct_fields(struct: struct_pb2.Struct) -> dict[str, Any]:
+    return {name: struct_value(value) for name, value in struct.fields.items()}
 
 
-def _value(value: struct_pb2.Value) -> Any:
+def struct_value(value: struct_pb2.Value) -> Any:
+    """A JSON value that came as a structure; None if it is unset."""
     match value.WhichOneof("kind"):
         case "number_value":
             number = value.number_value
@@ -257,8 +261,8 @@ def _value(value: struct_pb2.Value) -> Any:
         case "bool_value":
             return value.bool_value
         case "struct_value":
-            return _struct_value(value.struct_value)
+            return _struct_fields(value.struct_value)
         case "list_value":
-            return [_value(item) for item in value.list_value.values]
+            return [struct_value(item) for item in value.list_value.values]
         case _:
             return None

@@ -9,7 +9,7 @@ from ingot_server.domain.filters import Condition, FilterInvalid, KnownFields, O
 from ingot_server.domain.tables import Table
 from ingot_server.pipeline.kinds.kind import DERIVED
 from ingot_server.pipeline.validation import merged_fields
-from ingot_server.pipeline.values import Doubtful, Unreadable, reader
+from ingot_server.pipeline.values import normal_text
 from ingot_server.rpc import paging
 from ingot_server.storage.record_pages import After
 
@@ -34,11 +34,8 @@ def selection(table: Table, filter: str, order_by: str) -> Selection:
     )
 
     def normalise(type_: FieldType, text: str) -> str:
-        try:
-            read = reader(type_, table.rules.reading)(text)
-        except Unreadable as unreadable:
-            raise ValueError(unreadable.message) from None
-        return str(read.value if isinstance(read, Doubtful) else read)
+        # Unreadable is the ValueError that a filter expects.
+        return normal_text(type_, table.rules.reading, text)
 
     try:
         condition = parse_filter(filter, fields, normalise)

@@ -58,8 +58,7 @@ async def table_create(database: Database, account_id: int, table: Table) -> Tab
 
 async def table_find(database: Database, account_id: int, use: TableUse) -> Table | None:
     """The table if it is as expected, without a lock; None if `table_ensure` must make it or refuse."""
-    row = await database.fetchrow(sql.table_get, account_id, use.name)
-    return _table(row) if row is not None and use.suits(_table(row)) else None
+    return _suiting(await database.fetchrow(sql.table_get, account_id, use.name), use)
 
 
 async def table_hold(connection: "Connection", account_id: int, table: Table, *, alone: bool) -> bool:
@@ -78,12 +77,11 @@ async def table_ensure(connection: "Connection", account_id: int, use: TableUse)
     A table that was made in passing, has no record and no unfinished import, and has another kind or other key fields,
     gets those that are expected: a mistake must not spoil a name for good. Raises KindDiffers, KeyFieldsDiffer.
     """
-    row = await connection.fetchrow(sql.table_get, account_id, use.name)
     # Whoever may change the table locks it alone at once: raising a shared lock would be a deadlock for two.
-    if row is not None and use.suits(_table(row)):
-        row = await connection.fetchrow(sql.table_lock_shared, account_id, use.name)
-        if row is not None and use.suits(_table(row)):
-            return _table(row)
+    if _suiting(await connection.fetchrow(sql.table_get, account_id, use.name), use):
+        held = _suiting(await connection.fetchrow(sql.table_lock_shared, account_id, use.name), use)
+        if held is not None:
+            return held
     # Somebody may delete the table just now, or make it.
     while (row := await connection.fetchrow(sql.table_lock_alone, account_id, use.name)) is None:
         new = rules_text(Rules(kind=use.kind or GENERIC))
@@ -242,6 +240,11 @@ def _differs(table: Table, use: TableUse) -> KindDiffers | KeyFieldsDiffer:
             " name these, or none, or choose another table"
         )
     return KeyFieldsDiffer(message, table=table.name, key_fields=",".join(table.key_fields or ()))
+
+
+def _suiting(row: asyncpg.Record | None, use: TableUse) -> Table | None:
+    table = _table(row) if row is not None else None
+    return table if table is not None and use.suits(table) else None
 
 
 def _not_found(name: str) -> TableNotFound:

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from ingot_server.domain.fields import Field
 from ingot_server.domain.records import ErrorCode, Fault
+from ingot_server.pipeline import exact_json
 
 Record = Mapping[str, Any]
 """A record whose fields have been read: normal forms under their own names. A field that could not be read is missing,
@@ -100,14 +99,13 @@ class Kind:
         """Whether its records need no key fields, neither by its own nor by a table's choice."""
         return bool(self.identifiers or self.identity)
 
-    def key_of(self, record: Record) -> str:
-        """The key of a record that `identity` identifies."""
-        parts = self.key_parts(record) if self.key_parts else [self._part(record, name) for name in self.identity]
-        return parts[0] if len(parts) == 1 else msgspec.json.encode(parts).decode()
+    def key_parts_of(self, record: Record) -> Sequence[str]:
+        """The parts of the key of a record that `identity` identifies."""
+        return self.key_parts(record) if self.key_parts else [self._part(record, name) for name in self.identity]
 
     @staticmethod
     def _part(record: Record, name: str) -> str:
         value = record[name] if name in record else record.get(DERIVED, {}).get(name)
         if isinstance(value, str):
             return value
-        return "" if value is None else msgspec.json.Encoder(decimal_format="number").encode(value).decode()
+        return "" if value is None else exact_json.encode(value).decode()

@@ -5,7 +5,7 @@ and all that is wrong is collected. Nothing here needs the database: what does, 
 """
 
 from ingot_server.pipeline.validation.rows import Row
-from ingot_server.pipeline.validation.rules import merged_fields, names_of
-from ingot_server.pipeline.validation.validator import Validator, encode, validator
+from ingot_server.pipeline.validation.rules import merged_fields
+from ingot_server.pipeline.validation.validator import Validator, validator
 
-__all__ = ["Row", "Validator", "encode", "merged_fields", "names_of", "validator"]
+__all__ = ["Row", "Validator", "merged_fields", "validator"]

@@ -47,9 +47,8 @@ def field_violations(fields: Sequence[Field], reading: Reading, path: str) -> Ma
 def table_violations(rules: Rules, key_fields: Sequence[str], path: str) -> Mapping[str, str]:
     """What is wrong between the fields, and between them, those of the kind and the key fields."""
     found: dict[str, str] = {}
-    own_names = [own.name for own in rules.fields]
-    if twice := sorted({name for name in own_names if own_names.count(name) > 1}):
-        return {path: f"expected each field once, but {twice[0]!r} comes several times"}
+    if repeated := dict(_repeated(rules.fields, path)):
+        return repeated
     if (indexed := sum(field.indexed for field in rules.fields)) > INDEXED_MAX:
         found[path] = f"expected at most {INDEXED_MAX} indexed fields, got {indexed}"
     built_in = {known.name: known for known in KINDS[rules.kind].fields}
@@ -99,6 +98,10 @@ def _clashes(fields: Sequence[Field], path: str) -> Iterator[tuple[str, str]]:
             if owner != field.name or list(names_of(field)).count(name) > 1:
                 yield path, f"expected different names, but {name!r} names {owner!r} and {field.name!r}"
         yield from _clashes(field.fields, path)
+    yield from _repeated(fields, path)
+
+
+def _repeated(fields: Sequence[Field], path: str) -> Iterator[tuple[str, str]]:
     names = [field.name for field in fields]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         yield path, f"expected each field once, but {twice[0]!r} comes several times"

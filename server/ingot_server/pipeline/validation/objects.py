@@ -53,7 +53,7 @@ class _FieldReader:
     """Whether there is nothing to it but to be read."""
 
     def value(self, item: Any, path: str, row: Row) -> Any:
-        """The value in its normal form; _UNREAD, and a fault, if it has none."""
+        """The value in its normal form; UNREAD, and a fault, if it has none."""
         if not self.field.many:
             return self._one(item, path, row)
         items = item if isinstance(item, list) else [item]

@@ -34,6 +34,13 @@ class Row(msgspec.Struct, gc=False):
     key: str = ""
     """Empty while it is not known."""
 
+    def take_key(self, key: str | Fault) -> None:
+        """Takes the key that was found, or notes why there is none."""
+        if isinstance(key, Fault):
+            self.accuse(key)
+        else:
+            self.key = key
+
     def blame(self, code: ErrorCode, message: str, path: str = "") -> None:
         """Notes a fault. Of many only the first are told, of warnings and of errors."""
         self.accuse(Fault(code, message, path))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 from ingot_server.domain.fields import Field
 from ingot_server.domain.tables import Rules
@@ -17,9 +18,16 @@ def merged_fields(rules: Rules) -> tuple[Field, ...]:
     A declared field with the name of one of the kind's narrows that one: `declaring` sees to it that it only narrows.
     """
     declared = {own.name: own for own in rules.fields}
-    built_in = [_with_all_names(known) for known in KINDS[rules.kind].fields]
-    merged = [_narrowed(known, declared.pop(known.name)) if known.name in declared else known for known in built_in]
+    merged = [
+        _narrowed(known, declared.pop(known.name)) if known.name in declared else known
+        for known in _built_in(rules.kind)
+    ]
     return (*merged, *declared.values())
+
+
+@cache
+def _built_in(kind: str) -> tuple[Field, ...]:
+    return tuple(map(_with_all_names, KINDS[kind].fields))
 
 
 def names_of(field: Field) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """The compiled rules of a table."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,19 +9,12 @@ import msgspec
 from ingot_server.domain.fields import Field, UnknownFields
 from ingot_server.domain.records import ErrorCode
 from ingot_server.domain.tables import GENERIC, Rules
+from ingot_server.pipeline import exact_json
 from ingot_server.pipeline.kinds import KINDS
 from ingot_server.pipeline.kinds.kind import DERIVED, Name
 from ingot_server.pipeline.validation.objects import ObjectReader
 from ingot_server.pipeline.validation.rows import Row
 from ingot_server.pipeline.validation.rules import merged_fields
-
-_DECODER = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
-
-
-def encode(record: Mapping[str, Any]) -> bytes:
-    """A record as JSON text; numbers keep their digits."""
-    return _ENCODER.encode(record)
 
 
 class Validator:
@@ -63,7 +55,7 @@ class Validator:
 
     def _read(self, text: bytes, position: int) -> Row:
         row, kind = Row(position), self.kind
-        sent = _DECODER.decode(text)
+        sent = exact_json.decode(text)
         if kind.name != GENERIC:
             sent.pop(DERIVED, None)
         row.record = record = self._reader.read(sent, "", row)
@@ -79,7 +71,7 @@ class Validator:
         row.references = list(kind.references(record))
         if not row.is_faulty:
             self.derive(record)
-            row.text = encode(record)
+            row.text = exact_json.encode(record)
         return row
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "is_country",
     "is_locale",
     "is_time_zone",
+    "normal_text",
     "phone_country",
     "reader",
     "shown",
@@ -44,6 +45,12 @@ def reader(type: FieldType, reading: Reading) -> Reader:
     Raises ValueError if the reading names a locale or a time zone that there is not.
     """
     return _READERS[type](reading)
+
+
+def normal_text(type: FieldType, reading: Reading, text: str) -> str:
+    """The text of the normal form of a value that is written as a text, whatever doubt there is. Raises Unreadable."""
+    read = reader(type, reading)(text)
+    return str(read.value if isinstance(read, Doubtful) else read)
 
 
 def _any_reader(_: Reading) -> Reader:

@@ -3,6 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 PYTHON ?= python3
+N ?= 3
 BIN := .venv/bin
 BUF := npx --yes @bufbuild/buf@1.75.0
 PROTOS := $(wildcard protos/ingot/v1/*.proto)
@@ -23,8 +24,8 @@ run: .venv/.server ## start the server alone, on embedded PostgreSQL, until Ctrl
 	@exec $(BIN)/ingot-server serve
 
 .PHONY: test
-test: .venv/.dev ## run the whole test suite
-	$(BIN)/pytest $(PYTEST)
+test: .venv/.dev ## run the whole test suite, in N processes
+	$(BIN)/pytest -n $(N) --dist worksteal $(PYTEST)
 
 .PHONY: check
 check: .venv/.dev check-stubs ## lint, types, import contracts, stubs are current, protos

@@ -4,42 +4,98 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import hypothesis
 import pytest
 
 from ingot_server.app import App, create_key
 from ingot_server.domain.api_keys import SCOPES
+from ingot_server.pipeline import progress
 from ingot_server.settings import Settings
+from ingot_server.storage import embedded
 from ingot_server.storage.database import Database
 from ingot_server.storage.embedded import EmbeddedPostgres
 from ingot_server.storage.migrating import migrate
+from ingot_server.storage.postgres_processes import stop_leftovers
 from tests.calling import Caller
 
+FOLDER = "ingot-pytest"
 TEMPLATE = "ingot_template"
+UNSAFE = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "512MB"}
+"""Settings of the shared PostgreSQL: no test cuts its power, and its log need not fill the memory."""
+MEMORY = "/dev/shm"
+MEMORY_BYTES = 4_000_000_000
+"""How much must be free there before the tests use it: several processes may run them at the same time."""
 _numbers = count(1)
 
+# Both are about time on the clock, which tells what else the machine does.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
-@pytest.fixture(scope="session")
-def open_folder() -> Iterator[Path]:
-    """A folder that other users may enter, as embedded PostgreSQL needs it when the tests run as root.
+
+@contextmanager
+def passable_folder() -> Iterator[Path]:
+    """A folder that other users may pass through, as embedded PostgreSQL needs it when the tests run as root.
 
     Pytest's own temporary folders are closed.
     """
-    folder = Path(tempfile.mkdtemp(prefix="ingot-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}-{os.getpid()}-", dir=_place()))
     folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _place() -> str | None:
+    """The memory, where it has room and may hold programs: databases come and go there several times as fast."""
+    with suppress(OSError):
+        memory = os.statvfs(MEMORY)
+        if memory.f_bavail * memory.f_frsize > MEMORY_BYTES and not memory.f_flag & getattr(os, "ST_NOEXEC", 0):
+            return MEMORY
+    return "/tmp" if os.geteuid() == 0 else None
+
+
+def _clear_abandoned() -> None:
+    """Gives back the memory that runs which were killed have left occupied."""
+    for folder in Path(MEMORY).glob(f"{FOLDER}-*"):
+        if not Path("/proc", folder.name.split("-")[2]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def open_folder() -> AsyncIterator[Path]:
+    """A folder of this process that other users may pass through, for data folders of servers that may be killed."""
+    _clear_abandoned()
+    with passable_folder() as folder:
+        yield folder
+        # PostgreSQL outlives a killed server for a moment, and would write on while the folder is removed.
+        for cluster in folder.glob("*/postgres"):
+            await stop_leftovers(cluster)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_progress() -> Iterator[None]:
+    """Servers in this process tell watchers within 20 ms how things stand, for most tests watch imports end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress, "POLL_SECONDS", 0.02)
+        yield
 
 
 @pytest.fixture(scope="session")
 async def postgres(open_folder: Path) -> AsyncIterator[EmbeddedPostgres]:
-    """One PostgreSQL for all tests, with the migrated template database."""
-    server = EmbeddedPostgres(open_folder / "postgres", max_connections=200)
+    """One PostgreSQL for all tests of this process, with the migrated template database."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in UNSAFE.items():
+            patch.setitem(embedded.SETTINGS, name, value)
+        server = EmbeddedPostgres(open_folder / "postgres", max_connections=200)
     await server.start()
     admin = await asyncpg.connect(server.dsn)
     await admin.execute(f"CREATE DATABASE {TEMPLATE}")
@@ -56,7 +112,8 @@ async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
     """A fresh, migrated database."""
     name = f"test_{next(_numbers)}"
     admin = await asyncpg.connect(postgres.dsn)
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    # Copying files costs two checkpoints, which are cheap without fsync, and saves a log of all that is copied.
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
     yield database_url_of(postgres, name)
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
@@ -88,7 +145,13 @@ async def caller(server: App, database: Database) -> AsyncIterator[Caller]:
 @asynccontextmanager
 async def running_app(database_url: str, **settings: Any) -> AsyncIterator[App]:
     """A server on a database, as a replica beside others if there are."""
-    given = {"address": "127.0.0.1:0", "database_url": database_url, "shutdown_grace_seconds": 1, **settings}
+    given = {
+        "address": "127.0.0.1:0",
+        "database_url": database_url,
+        "shutdown_grace_seconds": 1,
+        "open_imports_max": 1_000,
+        **settings,
+    }
     database = await Database.connect(database_url, max_connections=12)
     app = App(Settings(**given), database)
     await app.start()

@@ -28,6 +28,7 @@ __all__ = [
     "FilterTooSlow",
     "Import",
     "ImportNotFound",
+    "ImportOptions",
     "ImportStateRefused",
     "IngotError",
     "InvalidRequest",
@@ -35,6 +36,7 @@ __all__ = [
     "Kind",
     "KindDiffers",
     "NotFound",
+    "NothingToRetry",
     "OffsetGap",
     "Pages",
     "Progress",
@@ -43,7 +45,9 @@ __all__ = [
     "RecordNotFound",
     "RecordUnencodable",
     "Refused",
+    "RejectsGone",
     "RequestIdReused",
+    "SandboxKey",
     "ScopeMissing",
     "ServerFault",
     "SettingsInvalid",
@@ -55,6 +59,7 @@ __all__ = [
     "TableExists",
     "TableInUse",
     "TableNotFound",
+    "TooManyImports",
     "TotalMismatch",
     "Transient",
     "Unreachable",
@@ -84,11 +89,14 @@ if TYPE_CHECKING:
         KeyFieldsDiffer,
         KindDiffers,
         NotFound,
+        NothingToRetry,
         OffsetGap,
         RecordNotFound,
         RecordUnencodable,
         Refused,
+        RejectsGone,
         RequestIdReused,
+        SandboxKey,
         ScopeMissing,
         ServerFault,
         SettingsInvalid,
@@ -97,26 +105,18 @@ if TYPE_CHECKING:
         TableExists,
         TableInUse,
         TableNotFound,
+        TooManyImports,
         TotalMismatch,
         Transient,
         Unreachable,
         UploadConflict,
         UploadInterrupted,
     )
+    from ingot_client._options import ImportOptions
+    from ingot_client._outcomes import Counts, ErrorGroup, RecordError, Stage, StoredRecord, Written
     from ingot_client._paging import Pages
     from ingot_client._sync_client import Client
-    from ingot_client._views import (
-        Batch,
-        Counts,
-        ErrorGroup,
-        Import,
-        Progress,
-        Reading,
-        RecordError,
-        Stage,
-        StoredRecord,
-        Written,
-    )
+    from ingot_client._views import Batch, Import, Progress, Reading
 
 
 # Loaded when first used, because `ingot --help` imports this package too and should not have to wait for grpc.
@@ -125,7 +125,8 @@ def __getattr__(name: str) -> object:
 
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    for module in ("_errors", "_paging", "_views", "_definitions", "_async_client", "_sync_client"):
+    modules = ("_errors", "_paging", "_outcomes", "_views", "_options", "_definitions", "_async_client", "_sync_client")
+    for module in modules:
         found: object = getattr(import_module(f"{__name__}.{module}"), name, None)
         if found is not None:
             globals()[name] = found

@@ -5,13 +5,14 @@ from types import TracebackType
 from typing import Self
 
 from ingot_client._connection import Connection
-from ingot_client._importing import WholeImports
+from ingot_client._continuing import ContinuedImports
 from ingot_client._records import RecordCalls
+from ingot_client._referencing import ReferenceImports
 from ingot_client._settings import find_settings
 from ingot_client._tables import TableCalls
 
 
-class AsyncClient(WholeImports, RecordCalls, TableCalls):
+class AsyncClient(ContinuedImports, ReferenceImports, RecordCalls, TableCalls):
     """Talks to an Ingot server from asyncio. Use it in one event loop, from as many tasks as you like.
 
     Lists and streams are asynchronous iterables: `async for job in ingot.list_imports(): …`.

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import IO, Any
 
 from ingot.v1.batch_pb2 import DataFormat
-from ingot.v1.batch_service_pb2 import GetBatchRequest, ListBatchesRequest
+from ingot.v1.batch_service_pb2 import GetBatchRequest, ListBatchesRequest, ReferenceBatchRequest
 from ingot_client import _user_code
 from ingot_client._connection import Connection
-from ingot_client._formats import data_format
+from ingot_client._files import file_format, opened
+from ingot_client._formats import reference_format
 from ingot_client._paging import Pages
-from ingot_client._sources import Source, file_source, record_source
+from ingot_client._sources import Source, record_source
 from ingot_client._uploading import OnProgress, Upload
 from ingot_client._views import Batch
 
@@ -43,20 +44,59 @@ class BatchCalls:
         file: str | os.PathLike[str] | IO[bytes],
         *,
         type: str | None = None,
+        sheet: str | None = None,
         delimiter: str | None = None,
         quote: str | None = None,
         encoding: str | None = None,
         columns: Sequence[str] = (),
+        compression: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Batch:
         """Uploads a file as a batch and finishes it. See `import_file` for how it is read.
 
         The same call again goes on where it stopped.
         """
-        form = data_format(
-            getattr(file, "name", file), type=type, delimiter=delimiter, quote=quote, encoding=encoding, columns=columns
+        form = file_format(
+            file,
+            type=type,
+            sheet=sheet,
+            delimiter=delimiter,
+            quote=quote,
+            encoding=encoding,
+            columns=columns,
+            compression=compression,
         )
-        return await _user_code.unwrapped(self._upload(import_id, batch_id, file_source(file), form, on_progress))
+        source = await _user_code.unwrapped(opened(file, form, sheet))
+        return await _user_code.unwrapped(self._upload(import_id, batch_id, source, form, on_progress))
+
+    async def reference_batch(
+        self,
+        import_id: str,
+        batch_id: str,
+        uri: str,
+        *,
+        type: str | None = None,
+        sheet: str | None = None,
+        delimiter: str | None = None,
+        quote: str | None = None,
+        encoding: str | None = None,
+        columns: Sequence[str] = (),
+        compression: str | None = None,
+    ) -> Batch:
+        """Makes a batch that the server fetches by itself, and returns at once. See `import_reference` for the file.
+
+        The import may be finished meanwhile. The same call again changes nothing.
+        """
+        form = reference_format(
+            type=type,
+            sheet=sheet,
+            delimiter=delimiter,
+            quote=quote,
+            encoding=encoding,
+            columns=columns,
+            compression=compression,
+        )
+        return await self._refer(import_id, batch_id, uri, form)
 
     async def get_batch(self, import_id: str, batch_id: str) -> Batch:
         """The batch as it stands."""
@@ -72,6 +112,10 @@ class BatchCalls:
             return [Batch.read(message) for message in page.batches], page.next_page_token
 
         return Pages(fetch)
+
+    async def _refer(self, import_id: str, batch_id: str, uri: str, form: DataFormat) -> Batch:
+        request = ReferenceBatchRequest(import_id=import_id, batch_id=batch_id, uri=uri, format=form)
+        return Batch.read((await self._connection.call(self._connection.batches.ReferenceBatch, request)).batch)
 
     async def _upload(
         self,

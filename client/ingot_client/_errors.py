@@ -9,6 +9,7 @@
         ├── InvalidRequest      a field of the request is wrong: `violations`
         ├── ApiKeyInvalid
         ├── ScopeMissing
+        ├── SandboxKey          nothing can be stored or taken away with this key
         ├── NotFound
         │   ├── ImportNotFound
         │   ├── BatchNotFound
@@ -25,7 +26,10 @@
         │   ├── TableInUse
         │   ├── RequestIdReused
         │   ├── ContentDiffers
-        │   └── FilterTooSlow
+        │   ├── FilterTooSlow
+        │   ├── TooManyImports
+        │   ├── NothingToRetry
+        │   └── RejectsGone
         ├── ServerFault         a fault in the server
         └── Transient           the same call may succeed later: `retry_after_seconds`
             ├── OffsetGap
@@ -115,6 +119,10 @@ class ScopeMissing(CallFailed):
     """The API key lacks the scope that this call needs, which is `facts["scope"]`."""
 
 
+class SandboxKey(CallFailed):
+    """The API key is a sandbox key, with which nothing can be stored or taken away."""
+
+
 class NotFound(CallFailed):
     """There is no such thing."""
 
@@ -181,6 +189,22 @@ class ContentDiffers(Refused):
 
 class FilterTooSlow(Refused):
     """The filter or the order takes longer than `facts["seconds"]`: narrow it, or have the field indexed."""
+
+
+class TooManyImports(Refused):
+    """The account has `facts["limit"]` unfinished imports; one of them is `facts["import_id"]`.
+
+    `retry_after_seconds` says when it may be worth another try. Nothing is tried again by itself: an import that waits
+    to be committed may wait for days.
+    """
+
+
+class NothingToRetry(Refused):
+    """The import has rejected no record in its processing stage."""
+
+
+class RejectsGone(Refused):
+    """What the import received is no longer kept, and the rejected records with it."""
 
 
 class ServerFault(CallFailed):

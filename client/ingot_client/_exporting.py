@@ -17,19 +17,25 @@ class _Lines(Protocol):
     def lines(self) -> str: ...
 
 
-async def export(stream: AsyncGenerator[_Lines, None], target: Target) -> int:
-    """Writes the lines and returns the number of bytes. A path gets its file when it is complete, or not at all."""
-    return await _user_code.unwrapped(_export(stream, target))
+async def export(stream: AsyncGenerator[_Lines, None], target: Target, *, mark: bytes = b"") -> int:
+    """Writes the lines and returns the number of bytes. A path gets its file when it is complete, or not at all.
+
+    A new file begins with the mark.
+    """
+    return await _user_code.unwrapped(_export(stream, target, mark))
 
 
-async def _export(stream: AsyncGenerator[_Lines, None], target: Target) -> int:
+async def _export(stream: AsyncGenerator[_Lines, None], target: Target, mark: bytes) -> int:
     if not isinstance(target, str | os.PathLike):
         return await _copy(stream, target)
     path = Path(target)
+    if _is_special(path):
+        mark = b""
     file = await _user_code.run_blocking(lambda: _begin(path))
     try:
         with file:
-            size_bytes = await _copy(stream, file)
+            await _user_code.run_blocking(lambda: file.write(mark))
+            size_bytes = len(mark) + await _copy(stream, file)
         await _user_code.run_blocking(lambda: _complete(file, path))
     except BaseException:
         _abandon(file, path)

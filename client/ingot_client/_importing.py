@@ -5,10 +5,10 @@ The upload is the batch `main`. An import that was interrupted goes on by the sa
 """
 
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Unpack
 
 from ingot.v1.batch_pb2 import DataFormat
 from ingot.v1.import_pb2 import ImportSpec
@@ -22,15 +22,18 @@ from ingot_client._errors import (
     ScopeMissing,
     SourceDiffers,
 )
-from ingot_client._formats import data_format
-from ingot_client._imports import ImportCalls, import_spec
+from ingot_client._files import file_format, opened
+from ingot_client._imports import ImportCalls
 from ingot_client._likeness import difference
-from ingot_client._sources import Source, file_source, record_source
+from ingot_client._options import ImportOptions, import_spec
+from ingot_client._sources import Source, record_source
 from ingot_client._uploading import OnProgress
-from ingot_client._views import Import, Progress, Reading
+from ingot_client._views import Import, Progress
 from ingot_client._watching import follow
 
 BATCH_ID: Final = "main"
+
+Tell = Callable[[Import, str], Awaitable[None]]
 
 
 class WholeImports(ImportCalls, BatchCalls):
@@ -41,24 +44,19 @@ class WholeImports(ImportCalls, BatchCalls):
         table: str,
         records: Iterable[Any] | AsyncIterable[Any],
         *,
-        key_fields: Sequence[str] = (),
-        kind: str = "",
-        country: str = "",
-        time_zone: str = "",
-        locale: str = "",
-        labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
         resume: str | None = None,
         wait: bool = True,
         on_progress: OnProgress | None = None,
+        **options: Unpack[ImportOptions],
     ) -> Import:
-        """Imports records into a table, and returns the import when it has ended.
+        """Imports records into a table, and returns the import when it has ended, or awaits its commit.
 
         `records` is any iterable or asynchronous iterable of mappings, dataclasses, or bytes that are JSON already. It
         is read once, as fast as the server commits: at most 64 MiB of it are held in memory. The asynchronous client
         reads a plain iterable on the event loop, the synchronous one in the calling thread.
 
-        `kind`, `country`, `time_zone` and `locale` say what the records are and how they are read: see `create_import`.
+        The options say what the records are, what becomes of them, and whether to rehearse it: see `create_import`.
 
         Faulty records do not stop an import: see `counts`, `error_groups` and `list_errors`. Lost connections and
         restarted servers do not either. If it stops nevertheless, UploadInterrupted says so, and the call with
@@ -71,7 +69,7 @@ class WholeImports(ImportCalls, BatchCalls):
 
         With `wait=False` it returns when all is durable and the server is still writing to the table.
         """
-        spec = import_spec(table, key_fields, kind, Reading(country, time_zone, locale), labels)
+        spec = import_spec(table, **options)
         run = self._import(spec, record_source(records), None, request_id, resume, on_progress, wait=wait)
         return await _user_code.unwrapped(run)
 
@@ -81,32 +79,42 @@ class WholeImports(ImportCalls, BatchCalls):
         file: str | os.PathLike[str] | IO[bytes],
         *,
         type: str | None = None,
+        sheet: str | None = None,
         delimiter: str | None = None,
         quote: str | None = None,
         encoding: str | None = None,
         columns: Sequence[str] = (),
-        key_fields: Sequence[str] = (),
-        kind: str = "",
-        country: str = "",
-        time_zone: str = "",
-        locale: str = "",
-        labels: Mapping[str, str] | None = None,
+        compression: str | None = None,
         request_id: str | None = None,
         resume: str | None = None,
         wait: bool = True,
         on_progress: OnProgress | None = None,
+        **options: Unpack[ImportOptions],
     ) -> Import:
-        """Imports a file into a table, and returns the import when it has ended. See `import_records` for the rest.
+        """Imports a file into a table, and returns the import as `import_records` does; see there for the rest.
 
         `file` is a path or a file open in binary mode, which is read from where it stands. Its `type` is `ndjson`,
         `csv` or `json` (one array of objects); if not given, the suffix tells: .ndjson, .jsonl, .csv, .tsv, .json.
-        For CSV the first row is the header, unless `columns` names the columns.
+        For CSV the first row is the header, unless `columns` names the columns. A file that is called .gz or .zst
+        behind that is sent as it is, and so is one whose `compression` is given: GZIP, ZSTD or NONE.
+
+        Excel workbooks (.xlsx, .xlsm) and Parquet files (.parquet) are given by their path, and sent as the records in
+        them; `sheet` names the workbook's sheet, by default the first. They need the extra `ingot[tabular]`, or raise
+        TabularUnavailable, and TabularFault if they cannot be read; both are in `ingot_tabular`.
         """
-        form = data_format(
-            getattr(file, "name", file), type=type, delimiter=delimiter, quote=quote, encoding=encoding, columns=columns
+        form = file_format(
+            file,
+            type=type,
+            sheet=sheet,
+            delimiter=delimiter,
+            quote=quote,
+            encoding=encoding,
+            columns=columns,
+            compression=compression,
         )
-        spec = import_spec(table, key_fields, kind, Reading(country, time_zone, locale), labels)
-        run = self._import(spec, file_source(file), form, request_id, resume, on_progress, wait=wait)
+        spec = import_spec(table, **options)
+        source = await _user_code.unwrapped(opened(file, form, sheet))
+        run = self._import(spec, source, form, request_id, resume, on_progress, wait=wait)
         return await _user_code.unwrapped(run)
 
     async def _import(
@@ -121,26 +129,41 @@ class WholeImports(ImportCalls, BatchCalls):
         wait: bool,
     ) -> Import:
         """Imports and closes the source; errors of the user's code come as UserCodeFailed."""
+
+        async def tell(job: Import, trouble: str = "") -> None:
+            if on_progress is not None:
+                moment = Progress(
+                    job.import_id, job.state, source.unit, source.end, source.total, job.counts, trouble, job
+                )
+                await _user_code.run(lambda: on_progress(moment))
+
         try:
             job = await (self._import_begun(resume, spec.table) if resume else self._create_import(spec, request_id))
             already_ended = job.state != "RECEIVING"
             if already_ended:
                 await self._check_likeness(job, source, request_id if not resume else None)
             # An interrupt may come at any time from now on; whoever gets it has to know the id.
-            await _tell(on_progress, job, source)
+            await tell(job)
             if not already_ended:
                 job = await self._fill(job, source, form, on_progress, ours=not resume and not request_id)
         finally:
             await source.close()
         if wait:
-
-            async def tell(trouble: str) -> None:
-                await _tell(on_progress, job, source, trouble)
-
-            async with aclosing(follow(self._connection, job.import_id, self._retry_timeout, tell)) as states:
-                async for job in states:
-                    await _tell(on_progress, job, source)
+            job = await self._followed(job, tell)
         return replace(job, already_ended=already_ended)
+
+    async def _followed(self, job: Import, tell: Tell) -> Import:
+        """The import when nothing more happens to it by itself."""
+        newest = job
+
+        async def trouble(text: str) -> None:
+            await tell(newest, text)
+
+        async with aclosing(follow(self._connection, job.import_id, self._retry_timeout, trouble)) as states:
+            async for state in states:
+                newest = state
+                await tell(newest, "")
+        return newest
 
     async def _fill(
         self, job: Import, source: Source, form: DataFormat | None, on_progress: OnProgress | None, *, ours: bool
@@ -192,9 +215,3 @@ class WholeImports(ImportCalls, BatchCalls):
         if job.table != table:
             raise SourceDiffers(f"import {import_id} goes to the table {job.table}, not to {table}")
         return job
-
-
-async def _tell(on_progress: OnProgress | None, job: Import, source: Source, trouble: str = "") -> None:
-    if on_progress is not None:
-        moment = Progress(job.import_id, job.state, source.unit, source.end, source.total, job.counts, trouble)
-        await _user_code.run(lambda: on_progress(moment))

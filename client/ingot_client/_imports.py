@@ -1,9 +1,10 @@
 """Calls about imports."""
 
+import codecs
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Unpack
 from uuid import uuid4
 
 from ingot.v1 import import_service_pb2 as pb
@@ -13,10 +14,12 @@ from ingot_client import _user_code
 from ingot_client._connection import Connection
 from ingot_client._errors import ImportNotFound
 from ingot_client._exporting import Target, export
+from ingot_client._options import ImportOptions, import_spec
+from ingot_client._outcomes import RecordError
 from ingot_client._paging import Pages
 from ingot_client._patience import Patience
-from ingot_client._translating import names, number, spelled, stamp
-from ingot_client._views import Import, Reading, RecordError
+from ingot_client._translating import names, number, stamp
+from ingot_client._views import Import
 from ingot_client._watching import OnTrouble, follow
 
 EXPORT_FORMATS = {
@@ -32,28 +35,19 @@ class ImportCalls:
     _retry_timeout: float
 
     async def create_import(
-        self,
-        table: str,
-        *,
-        key_fields: Sequence[str] = (),
-        kind: str = "",
-        country: str = "",
-        time_zone: str = "",
-        locale: str = "",
-        labels: Mapping[str, str] | None = None,
-        request_id: str | None = None,
+        self, table: str, *, request_id: str | None = None, **options: Unpack[ImportOptions]
     ) -> Import:
         """Creates an import into a table, which is made if it does not exist.
 
-        `kind` is that of the records, one of `list_kinds`, as in CONTACTS, in any case; a new table gets it, and
-        GENERIC if none is given. `country`, `time_zone` and `locale` say how values are read that say too little about
-        themselves (see `Reading`). What is not given is taken from the table.
+        The options are those of `ImportOptions`, whose documentation is their manual:
+
+        `key_fields`, `kind`, `country`, `time_zone`, `locale` say what the records are and how they are read;
+        `mode`, `validate_only`, `staged`, `reconcile`, `max_errors`, `max_error_ratio` say what becomes of them;
+        `labels` are for finding the import again.
 
         The same `request_id` gives the same import. Without one each call makes another import.
         """
-        return await self._create_import(
-            import_spec(table, key_fields, kind, Reading(country, time_zone, locale), labels), request_id
-        )
+        return await self._create_import(import_spec(table, **options), request_id)
 
     async def _create_import(self, spec: ImportSpec, request_id: str | None) -> Import:
         # With an id made up here a lost answer can be asked for again without making a second import.
@@ -97,7 +91,7 @@ class ImportCalls:
         return Pages(fetch)
 
     async def watch(self, import_id: str, *, on_trouble: OnTrouble | None = None) -> AsyncGenerator[Import, None]:
-        """The import as it changes, from now until it has ended; the last one is final.
+        """The import as it changes, from now until it has ended, or awaits its commit.
 
         Survives lost connections: the counts never go back. States that come too fast for the reader are skipped.
         `on_trouble` is called with the reason while the server is lost and tried again, and with an empty text when
@@ -125,7 +119,7 @@ class ImportCalls:
         return Import.read((await self._connection.call(method, request, Patience(self._retry_timeout))).import_job)
 
     async def cancel(self, import_id: str) -> Import:
-        """Cancels an import that has not ended. What was written stays written."""
+        """Cancels an import that has not ended. What was written stays written; of a staged import that is nothing."""
         request = pb.CancelImportRequest(import_id=import_id)
         return Import.read((await self._connection.call(self._connection.imports.CancelImport, request)).import_job)
 
@@ -185,17 +179,25 @@ class ImportCalls:
         stream = self._connection.stream(self._connection.imports.ExportImportErrors, request)
         return await export(stream, target)
 
+    async def export_rejects(
+        self,
+        import_id: str,
+        target: Target,
+        *,
+        format: Literal["ndjson", "csv"] = "ndjson",
+    ) -> int:
+        """Writes the rejected records of an import, each with what is wrong with it; returns the number of bytes.
+
+        The file is to be mended, with a spreadsheet if it is CSV, and imported again: see `retry`. What was added to
+        the records, the fields that begin with `ingot:`, may stay. A path gets the file only when it is complete.
+        """
+        request = pb.ExportImportRejectsRequest(import_id=import_id, format=_export_format(format))
+        stream = self._connection.stream(self._connection.imports.ExportImportRejects, request)
+        # By this mark Excel knows that the file is UTF-8, and Ingot takes it away again.
+        return await export(stream, target, mark=codecs.BOM_UTF8 if format.lower() == "csv" else b"")
+
 
 def _export_format(word: str) -> pb.ErrorExportFormat.ValueType:
     if not isinstance(word, str) or (found := EXPORT_FORMATS.get(word.lower())) is None:
         raise ValueError(f"{word!r} is neither {' nor '.join(EXPORT_FORMATS)}")
     return found
-
-
-def import_spec(
-    table: str, key_fields: Sequence[str], kind: str, reading: Reading, labels: Mapping[str, str] | None
-) -> ImportSpec:
-    """What an import is to do."""
-    return ImportSpec(
-        table=table, key_fields=names(key_fields), kind=spelled(kind), reading=reading.write(), labels=labels
-    )

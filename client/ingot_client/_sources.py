@@ -156,7 +156,7 @@ def record_source(records: Iterable[Any] | AsyncIterable[Any]) -> Source:
         return StreamSource(_asynchronously(cut_async_records(records)), "RECORDS", total)
     if isinstance(records, str | bytes | dict):
         raise TypeError(f"records is a {type(records).__name__}: give an iterable of records, such as a list of dicts")
-    return StreamSource(_in_users_place(cut_records(records), _user_code.run), "RECORDS", total)
+    return StreamSource(in_users_place(cut_records(records), _user_code.run), "RECORDS", total)
 
 
 def file_source(file: str | os.PathLike[str] | IO[bytes]) -> Source:
@@ -170,7 +170,7 @@ def file_source(file: str | os.PathLike[str] | IO[bytes]) -> Source:
         raise TypeError("the file must be open in binary mode: open(path, 'rb')")
     if file.seekable():
         return FileSource(file)
-    return StreamSource(_in_users_place(_cut_file(file), _user_code.run_blocking), "BYTES")
+    return StreamSource(in_users_place(_cut_file(file), _user_code.run_blocking), "BYTES")
 
 
 def _cut_file(file: IO[bytes]) -> Iterator[Piece]:
@@ -182,7 +182,8 @@ def _cut_file(file: IO[bytes]) -> Iterator[Piece]:
         offset += len(data)
 
 
-async def _in_users_place(pieces: Iterator[Piece], run: Any) -> AsyncIterator[Piece]:
+async def in_users_place(pieces: Iterator[Piece], run: Any) -> AsyncIterator[Piece]:
+    """The pieces, each taken by `run`, which is one of those in `_user_code`."""
     while (piece := await run(lambda: next(pieces, None))) is not None:
         yield piece
 

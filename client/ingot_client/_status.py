@@ -40,6 +40,10 @@ BY_REASON: Final[dict[str, type[errors.CallFailed]]] = {
     "TABLE_EXISTS": errors.TableExists,
     "TABLE_IN_USE": errors.TableInUse,
     "FILTER_TOO_SLOW": errors.FilterTooSlow,
+    "TOO_MANY_IMPORTS": errors.TooManyImports,
+    "NOTHING_TO_RETRY": errors.NothingToRetry,
+    "REJECTS_GONE": errors.RejectsGone,
+    "SANDBOX_KEY": errors.SandboxKey,
 }
 
 # For an answer without a known reason: from a newer server, from a proxy on the way, or from gRPC itself.
@@ -102,9 +106,9 @@ def translated(error: aio.AioRpcError, address: str, maybe_tls: bool = False) ->
             found, message = errors.Unreachable, f"the server at {address} did not answer in time"
     if found is None:
         found = BY_CODE.get(code, errors.CallFailed)
-    # RESOURCE_EXHAUSTED passes by itself only if the server says when: "message too large" has the same code.
-    if code is StatusCode.RESOURCE_EXHAUSTED and retry_after_seconds is not None:
-        found = errors.Transient
+        # RESOURCE_EXHAUSTED passes by itself only if the server says when: "message too large" has the same code.
+        if code is StatusCode.RESOURCE_EXHAUSTED and retry_after_seconds is not None:
+            found = errors.Transient
     return found(
         message,
         code=code.name,

@@ -82,19 +82,25 @@ class Client:
 
     import_records = _waiting(AsyncClient.import_records)
     import_file = _waiting(AsyncClient.import_file)
+    import_reference = _waiting(AsyncClient.import_reference)
+    import_mended = _waiting(AsyncClient.import_mended)
 
     create_import = _waiting(AsyncClient.create_import)
     get_import = _waiting(AsyncClient.get_import)
     list_imports = _listing(AsyncClient.list_imports)
     watch = _iterating(AsyncClient.watch)
     finish = _waiting(AsyncClient.finish)
+    commit = _waiting(AsyncClient.commit)
     cancel = _waiting(AsyncClient.cancel)
+    retry = _waiting(AsyncClient.retry)
     delete = _waiting(AsyncClient.delete)
     list_errors = _listing(AsyncClient.list_errors)
     export_errors = _waiting(AsyncClient.export_errors)
+    export_rejects = _waiting(AsyncClient.export_rejects)
 
     upload_records = _waiting(AsyncClient.upload_records)
     upload_file = _waiting(AsyncClient.upload_file)
+    reference_batch = _waiting(AsyncClient.reference_batch)
     get_batch = _waiting(AsyncClient.get_batch)
     list_batches = _listing(AsyncClient.list_batches)
 

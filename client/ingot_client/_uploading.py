@@ -34,10 +34,11 @@ from ingot_client._errors import (
     UploadInterrupted,
 )
 from ingot_client._likeness import difference
+from ingot_client._outcomes import Counts
 from ingot_client._patience import Patience
 from ingot_client._sources import Source
 from ingot_client._status import CALL_IS_OVER, errors_translated
-from ingot_client._views import Batch, Counts, Progress
+from ingot_client._views import Batch, Progress
 
 OnProgress = Callable[[Progress], object]
 UploadCall = aio.StreamUnaryCall[UploadBatchRequest, UploadBatchResponse]

@@ -1,132 +1,21 @@
-"""What the server tells, as plain values.
+"""What the server tells of imports and batches, as plain values.
 
-States, statuses, stages and codes are the words of the API without their prefix: `job.state == "SUCCEEDED"`. Each view
-keeps the `message` that it was read from.
+States, statuses and modes are the words of the API without their prefix: `job.state == "SUCCEEDED"`. Each view keeps
+the `message` that it was read from.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from ingot.v1 import batch_pb2, field_pb2, import_pb2, record_error_pb2, record_pb2, record_service_pb2, stage_pb2
+from ingot.v1 import batch_pb2, field_pb2, import_pb2, write_mode_pb2
+from ingot_client._outcomes import Counts, ErrorGroup, Stage
 from ingot_client._translating import moment, word
 
-FINAL_STATES: Final = frozenset({"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"})
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What became of the records: `received` is the sum of all the others."""
-
-    received: int = 0
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    superseded: int = 0
-    rejected: int = 0
-    pending: int = 0
-
-    @classmethod
-    def read(cls, message: stage_pb2.RecordCounts) -> "Counts":
-        return cls(
-            message.received,
-            message.created,
-            message.updated,
-            message.unchanged,
-            message.superseded,
-            message.rejected,
-            message.pending,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class RecordError:
-    """One reason why one record was rejected; or imported with doubt, if its `severity` is WARNING."""
-
-    index: int
-    batch_id: str
-    key: str
-    stage: str
-    code: str
-    number: int
-    """The number of the code, as in 1002."""
-    field: str
-    text: str
-    """What is wrong, for people."""
-    raw: str
-    raw_truncated: bool
-    line: int
-    severity: str
-    message: record_error_pb2.RecordError = dataclasses.field(repr=False, compare=False)
-
-    @classmethod
-    def read(cls, message: record_error_pb2.RecordError) -> "RecordError":
-        return cls(
-            message.index,
-            message.batch_id,
-            message.key,
-            word(record_error_pb2.ErrorStage, message.stage, "ERROR_STAGE_"),
-            word(record_error_pb2.RecordErrorCode, message.code, "RECORD_ERROR_CODE_"),
-            message.code,
-            message.field,
-            message.message,
-            message.raw,
-            message.raw_truncated,
-            message.line,
-            word(record_error_pb2.ErrorSeverity, message.severity, "ERROR_SEVERITY_"),
-            message,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorGroup:
-    """All errors of one sort; `count` is exact, `example` is the first. WARNINGs reject no record."""
-
-    stage: str
-    code: str
-    number: int
-    """The number of the code, as in 1002."""
-    field: str
-    severity: str
-    count: int
-    example: RecordError
-
-    @classmethod
-    def read(cls, message: stage_pb2.ErrorGroup) -> "ErrorGroup":
-        return cls(
-            word(record_error_pb2.ErrorStage, message.stage, "ERROR_STAGE_"),
-            word(record_error_pb2.RecordErrorCode, message.code, "RECORD_ERROR_CODE_"),
-            message.code,
-            message.field,
-            word(record_error_pb2.ErrorSeverity, message.severity, "ERROR_SEVERITY_"),
-            message.count,
-            RecordError.read(message.example),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """How far uploading or processing has come. `percent` is None while the total is not known."""
-
-    state: str
-    accepted: int
-    rejected: int
-    percent: float | None
-    error_groups: tuple[ErrorGroup, ...]
-
-    @classmethod
-    def read(cls, message: stage_pb2.StageProgress) -> "Stage":
-        return cls(
-            word(stage_pb2.StageState, message.state, "STAGE_STATE_"),
-            message.accepted,
-            message.rejected,
-            message.percent if message.HasField("percent") else None,
-            tuple(map(ErrorGroup.read, message.error_groups)),
-        )
+WRITTEN_STATES: Final = frozenset({"SUCCEEDED", "PARTIALLY_SUCCEEDED"})
+FINAL_STATES: Final = WRITTEN_STATES | {"FAILED", "CANCELLED"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +59,22 @@ class Import:
     create_time: datetime | None
     update_time: datetime | None
     finish_time: datetime | None
+    mode: str
+    """What happens to a record whose key the table holds already: REPLACE, MERGE, FILL_EMPTY, SKIP_EXISTING, DELETE."""
+    validate_only: bool
+    """Whether it is a rehearsal, which stores nothing."""
+    staged: bool
+    """Whether it writes nothing before it is committed."""
+    reconcile: bool
+    """Whether it is a full replacement: records of the table that it does not name are deleted."""
+    max_deleted_ratio: float | None
+    """Which share of the table a full replacement may delete, as far as the import says so."""
+    max_errors: int | None
+    max_error_ratio: float | None
+    retry_of: str
+    """The id of the import whose rejected records this one tries again; empty otherwise."""
+    removed: int
+    """How many records a full replacement has deleted, or would delete, because the import does not name them."""
     message: import_pb2.Import = dataclasses.field(repr=False, compare=False)
     already_ended: bool = False
     """Of an import in one call: whether it, or its upload, had ended before the call, which sent nothing."""
@@ -178,6 +83,16 @@ class Import:
     def final(self) -> bool:
         """Whether the import has ended, one way or another."""
         return self.state in FINAL_STATES
+
+    @property
+    def awaits_commit(self) -> bool:
+        """Whether everything is processed and nothing written: commit it, or cancel it."""
+        return self.state == "AWAITING_COMMIT"
+
+    @property
+    def would_be(self) -> bool:
+        """Whether `counts` and `removed` tell of what would happen, because nothing of it is written."""
+        return self.validate_only or ((self.staged or self.reconcile) and self.state not in WRITTEN_STATES)
 
     @property
     def error_groups(self) -> tuple[ErrorGroup, ...]:
@@ -203,6 +118,15 @@ class Import:
             moment(message, "create_time"),
             moment(message, "update_time"),
             moment(message, "finish_time"),
+            word(write_mode_pb2.WriteMode, message.mode or write_mode_pb2.WRITE_MODE_REPLACE, "WRITE_MODE_"),
+            message.validate_only,
+            message.staged,
+            message.HasField("reconcile"),
+            message.reconcile.max_deleted_ratio if message.reconcile.HasField("max_deleted_ratio") else None,
+            message.max_errors if message.HasField("max_errors") else None,
+            message.max_error_ratio if message.HasField("max_error_ratio") else None,
+            message.retry_of,
+            message.removed,
             message,
         )
 
@@ -223,6 +147,10 @@ class Batch:
     processing: Stage
     create_time: datetime | None
     update_time: datetime | None
+    uri: str
+    """Where the server fetches it from, without the query; empty for an upload."""
+    status_message: str
+    """Why the server could not fetch it; empty otherwise."""
     message: batch_pb2.Batch = dataclasses.field(repr=False, compare=False)
 
     @property
@@ -245,50 +173,10 @@ class Batch:
             Stage.read(message.processing),
             moment(message, "create_time"),
             moment(message, "update_time"),
+            message.uri,
+            message.status_message,
             message,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
-    """A record as a table holds it; `json` keeps every digit of its numbers."""
-
-    key: str
-    json: str
-    import_id: str
-    create_time: datetime | None
-    update_time: datetime | None
-    message: record_pb2.StoredRecord = dataclasses.field(repr=False, compare=False)
-
-    @property
-    def value(self) -> dict[str, Any]:
-        """The record as a dict."""
-        decoded: dict[str, Any] = msgspec.json.decode(self.json, type=dict[str, Any])
-        return decoded
-
-    @classmethod
-    def read(cls, message: record_pb2.StoredRecord) -> "StoredRecord":
-        return cls(
-            message.key,
-            message.json,
-            message.import_id,
-            moment(message, "create_time"),
-            moment(message, "update_time"),
-            message,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What became of records that were written directly."""
-
-    counts: Counts
-    errors: tuple[RecordError, ...]
-    message: record_service_pb2.WriteRecordsResponse = dataclasses.field(repr=False, compare=False)
-
-    @classmethod
-    def read(cls, message: record_service_pb2.WriteRecordsResponse) -> "Written":
-        return cls(Counts.read(message.counts), tuple(map(RecordError.read, message.errors)), message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,3 +196,10 @@ class Progress:
     """What became of the records so far."""
     trouble: str = ""
     """Why it does not go on at the moment; empty when it does. It is being tried again."""
+    job: Import | None = None
+    """The import as it stood; None while records are being sent."""
+
+    @classmethod
+    def of(cls, job: Import, trouble: str = "") -> "Progress":
+        """The moment of an import that is only followed."""
+        return cls(job.import_id, job.state, "RECORDS", job.counts.received, None, job.counts, trouble, job)

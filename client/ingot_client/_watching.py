@@ -1,4 +1,4 @@
-"""Follows an import to its end, over lost connections."""
+"""Follows an import until nothing more happens by itself, over lost connections."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -15,7 +15,7 @@ OnTrouble = Callable[[str], object]
 async def follow(
     connection: Connection, import_id: str, retry_timeout: float, tell: Callable[[str], Awaitable[object]]
 ) -> AsyncGenerator[Import, None]:
-    """The import as it changes; the last one is final.
+    """The import as it changes, until it has ended or awaits its commit.
 
     `tell` gets the reason after each failed attempt, and an empty text when the server answers again.
     """
@@ -34,7 +34,7 @@ async def follow(
                         patience = Patience(retry_timeout)
                         job = Import.read(answer.import_job)
                         yield job
-                        if job.final:
+                        if job.final or job.awaits_commit:
                             return
             trouble = Transient("the server ended the watch early")
         except Transient as error:

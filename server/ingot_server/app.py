@@ -24,8 +24,10 @@ from ingot.v1 import (
 )
 from ingot_server.domain.api_keys import SCOPES, ApiKey, api_key_new, api_key_parse
 from ingot_server.domain.errors import DatabaseUnavailable
+from ingot_server.pipeline.fetching import Fetcher, FetchRules
 from ingot_server.pipeline.progress import Progress
 from ingot_server.pipeline.receiving import ChunkLimits, Receiver
+from ingot_server.pipeline.referencing import Fetching
 from ingot_server.pipeline.worker import Workers, WorkerSettings
 from ingot_server.rpc.batch_service import BatchService
 from ingot_server.rpc.guard import Guard
@@ -34,9 +36,10 @@ from ingot_server.rpc.record_service import RecordService
 from ingot_server.rpc.reflection import add_reflection
 from ingot_server.rpc.table_service import TableService
 from ingot_server.settings import Settings
-from ingot_server.storage import accounts, batches
+from ingot_server.storage import accounts, batches, commits, references
 from ingot_server.storage.database import Database
 from ingot_server.storage.embedded import EmbeddedPostgres
+from ingot_server.storage.imports import ImportLimits
 from ingot_server.storage.migrating import migrate
 
 log = logging.getLogger(__name__)
@@ -153,10 +156,19 @@ class App:
                 lease=settings.lease,
                 errors_limit=settings.errors_limit,
                 chunk_retention=timedelta(hours=settings.chunk_retention_hours),
+                abandoned_after=timedelta(hours=settings.abandoned_hours),
             ),
         )
+        self._import_limits = ImportLimits(settings.open_imports_max)
         self._progress = Progress(database)
         self._receiver = Receiver(database, ChunkLimits(), settings.errors_limit, self._workers.wake)
+        self._fetching = Fetching(
+            database,
+            self._receiver,
+            Fetcher(_fetch_rules(settings)),
+            at_once=settings.fetchers,
+            lease=settings.lease,
+        )
         self._guard = Guard(database, reflection_is_open=settings.listens_on_loopback)
         self._health = HealthServicer()
         self._server = aio.server(interceptors=[self._guard], options=_GRPC_OPTIONS)
@@ -168,10 +180,10 @@ class App:
         """Listens and works. Raises ConfigurationError if it may not, or cannot, listen on the address."""
         server, database = self._server, self._database
         import_service_pb2_grpc.add_ImportServiceServicer_to_server(
-            ImportService(database, self._receiver, self._progress), server
+            ImportService(database, self._receiver, self._progress, self._import_limits, self._wake), server
         )
         batch_service_pb2_grpc.add_BatchServiceServicer_to_server(
-            BatchService(database, self._receiver, self._progress), server
+            BatchService(database, self._receiver, self._progress, self._fetching), server
         )
         record_service_pb2_grpc.add_RecordServiceServicer_to_server(RecordService(database), server)
         table_service_pb2_grpc.add_TableServiceServicer_to_server(TableService(database), server)
@@ -181,6 +193,7 @@ class App:
         await self._set_health(serving=True)
         await server.start()
         self._workers.start()
+        self._fetching.start()
         self._progress.start()
         self._watching = asyncio.create_task(self._watch_health())
 
@@ -195,7 +208,12 @@ class App:
         # Returns without waiting for the handlers that it has cut off (grpc/grpc#37239): the guard knows them.
         await self._server.stop(self._settings.shutdown_grace_seconds)
         await self._guard.calls_ended()
+        await self._fetching.stop()
         await self._workers.stop()
+
+    def _wake(self) -> None:
+        self._workers.wake()
+        self._fetching.wake()
 
     def _bind(self) -> int:
         address, settings = self._settings.address, self._settings
@@ -236,13 +254,28 @@ class App:
             await self._health.set(service, status)
 
 
+def _fetch_rules(settings: Settings) -> FetchRules:
+    return FetchRules(
+        private_networks=settings.reference_private_networks,
+        folders=tuple(Path(folder) for folder in settings.reference_folders.split(":") if folder),
+        s3_buckets=tuple(bucket.strip() for bucket in settings.reference_s3_buckets.split(",") if bucket.strip()),
+        s3_endpoint=settings.reference_s3_endpoint,
+        bytes_max=settings.reference_bytes_max,
+    )
+
+
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[App]:
     """A server that is up; it is drained at the end."""
     async with open_database(settings) as database:
         if settings.database_url is None:
             # The lock on the data folder proves that this is the only server, so nobody works under these leases.
-            await batches.batch_release_all(database)
+            for release_all in (
+                batches.batch_release_all,
+                references.reference_release_all,
+                commits.commit_release_all,
+            ):
+                await release_all(database)
         app = App(settings, database)
         await app.start()
         try:
@@ -255,12 +288,20 @@ async def running(settings: Settings) -> AsyncIterator[App]:
 
 
 async def create_key(
-    database: Database, account: str, scopes: list[str], label: str, lifetime: timedelta | None
+    database: Database,
+    account: str,
+    scopes: list[str],
+    label: str,
+    lifetime: timedelta | None,
+    *,
+    sandbox: bool = False,
 ) -> ApiKey:
-    """Makes an API key, and its account if needed."""
+    """Makes an API key, and its account if needed; with a sandbox key nothing can be stored."""
     account_id = await accounts.account_ensure(database, account)
     key = api_key_new()
-    await accounts.api_key_create(database, key.key_id, account_id, key.secret_sha256, scopes, label, lifetime)
+    await accounts.api_key_create(
+        database, key.key_id, account_id, key.secret_sha256, scopes, label, lifetime, sandbox=sandbox
+    )
     return key
 
 

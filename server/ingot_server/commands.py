@@ -121,6 +121,9 @@ def keys_create(
     ] = None,
     label: Annotated[str, typer.Option(help="What the key is for.")] = "",
     days: Annotated[float | None, typer.Option(min=0, help="The key expires after so many days.")] = None,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Nothing can be stored with the key: its imports only validate.")
+    ] = False,
 ) -> None:
     """Make an API key and print it: it cannot be shown again."""
     scopes = scope or list(SCOPES)
@@ -130,7 +133,7 @@ def keys_create(
 
     async def run() -> None:
         async with _key_database() as database:
-            print((await create_key(database, account, scopes, label, lifetime)).text)
+            print((await create_key(database, account, scopes, label, lifetime, sandbox=sandbox)).text)
 
     _run(run())
 
@@ -149,7 +152,8 @@ def keys_list() -> None:
                     if key.revoke_time
                     else (f"expires {key.expire_time:%Y-%m-%d}" if key.expire_time else "active")
                 )
-                print(f"{key.key_id}  {key.account}  {end}  {','.join(key.scopes)}  {key.label}")
+                kind = "  sandbox" if key.sandbox else ""
+                print(f"{key.key_id}  {key.account}  {end}{kind}  {','.join(key.scopes)}  {key.label}")
 
     _run(run())
 

@@ -52,6 +52,28 @@ class Settings(BaseSettings):
     chunk_retention_hours: Annotated[
         float, Field(ge=0, description="How long received data is kept after the end of its import.")
     ] = 24
+    open_imports_max: Annotated[
+        int,
+        Field(
+            ge=1, description="How many unfinished imports an account may have; those that only validate by themselves."
+        ),
+    ] = 10
+    abandoned_hours: Annotated[
+        float, Field(gt=0, description="After how long an import that nobody goes on with is cancelled.")
+    ] = 72
+    fetchers: Annotated[int, Field(ge=0, le=64, description="How many referenced files to fetch at the same time.")] = 2
+    reference_private_networks: Annotated[
+        bool, Field(description="Fetch referenced files also from hosts that are not on the public internet.")
+    ] = False
+    reference_folders: Annotated[
+        str, Field(description="Folders, separated by colons, below which file:// URIs may be fetched; none if empty.")
+    ] = ""
+    reference_s3_buckets: Annotated[
+        str,
+        Field(description="S3 buckets, separated by commas, that may be fetched from with the server's credentials."),
+    ] = ""
+    reference_s3_endpoint: Annotated[str, Field(description="The address of the S3 service; Amazon's if empty.")] = ""
+    reference_bytes_max: Annotated[int, Field(ge=1, description="How large a referenced file may be.")] = 1 << 40
     shutdown_grace_seconds: Annotated[
         float, Field(ge=0, le=600, description="How long calls may go on after a request to stop.")
     ] = 10
@@ -61,6 +83,13 @@ class Settings(BaseSettings):
     log_level: Annotated[
         str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR.")
     ] = "INFO"
+
+    @field_validator("reference_s3_endpoint")
+    @classmethod
+    def _endpoint_has_scheme(cls, endpoint: str) -> str:
+        if endpoint and not endpoint.startswith(("https://", "http://")):
+            raise ValueError("expected https://HOST or http://HOST, for example http://127.0.0.1:9000")
+        return endpoint
 
     @field_validator("address")
     @classmethod

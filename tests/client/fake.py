@@ -70,6 +70,9 @@ class FakeServer(batch_service_pb2_grpc.BatchServiceServicer, import_service_pb2
         """Set when somebody watches an import."""
         self.readable = True
         """Whether GetBatch and WatchBatch are allowed."""
+        self.processing = asyncio.Event()
+        """No import ends while this is not set."""
+        self.processing.set()
         self.committing = asyncio.Event()
         """Nothing is committed while this is not set; what was sent waits."""
         self.committing.set()
@@ -122,6 +125,11 @@ class FakeServer(batch_service_pb2_grpc.BatchServiceServicer, import_service_pb2
         job.state = import_pb2.IMPORT_STATE_PROCESSING
         return import_service_pb2.FinishImportResponse(import_job=job)
 
+    async def CommitImport(self, request: Any, context: Any) -> Any:
+        job = self.imports[request.import_id]
+        job.state = import_pb2.IMPORT_STATE_PROCESSING
+        return import_service_pb2.CommitImportResponse(import_job=job)
+
     async def CancelImport(self, request: Any, context: Any) -> Any:
         job = self.imports[request.import_id]
         job.state = import_pb2.IMPORT_STATE_CANCELLED
@@ -144,10 +152,15 @@ class FakeServer(batch_service_pb2_grpc.BatchServiceServicer, import_service_pb2
             await refuse(context, StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
         yield import_service_pb2.WatchImportResponse(import_job=job, heartbeat=True)
         if job.state == import_pb2.IMPORT_STATE_PROCESSING:
+            await self.processing.wait()
             job.state = import_pb2.IMPORT_STATE_SUCCEEDED
             yield import_service_pb2.WatchImportResponse(import_job=job)
 
     # Batches
+
+    async def ReferenceBatch(self, request: Any, context: Any) -> Any:
+        batch = batch_pb2.Batch(import_id=request.import_id, batch_id=request.batch_id, uri=request.uri)
+        return batch_service_pb2.ReferenceBatchResponse(batch=batch)
 
     async def UploadBatch(self, requests: Any, context: Any) -> Any:
         call = self.script.popleft() if self.script else Call()

@@ -1,6 +1,7 @@
 """The command line: what it prints, where, and with which exit code."""
 
 import asyncio
+import gzip
 import json
 import os
 import pty
@@ -18,7 +19,7 @@ import pytest
 from ingot.v1 import import_pb2
 from ingot.v1.field_pb2 import ReadingOptions
 from ingot.v1.record_error_pb2 import ErrorSeverity, RecordError, RecordErrorCode
-from ingot.v1.stage_pb2 import ErrorGroup, RecordCounts, StageProgress
+from ingot.v1.stage_pb2 import ErrorGroup, RecordCounts, StageProgress, StageState
 from ingot_client._cli.app import shared_first
 from ingot_client._cli.bars import Bars, amount
 from ingot_client._cli.printing import plain
@@ -144,6 +145,7 @@ async def test_warnings_are_told_apart_from_errors(fake: FakeServer, ingot: Comm
     ]
     assert ran.err.splitlines() == [
         "Rejected records: ingot errors 1",
+        "Mend them: ingot errors 1 --rejects -o mend.csv, and then: ingot retry 1 mend.csv",
         "Warnings: ingot errors 1 --severity warning",
     ]
 
@@ -169,6 +171,7 @@ async def test_json_prints_the_message(ingot: Command, rows: Path) -> None:
         (import_pb2.IMPORT_STATE_PARTIALLY_SUCCEEDED, 3),
         (import_pb2.IMPORT_STATE_FAILED, 4),
         (import_pb2.IMPORT_STATE_CANCELLED, 4),
+        (import_pb2.IMPORT_STATE_AWAITING_COMMIT, 0),
     ],
 )
 async def test_exit_code_tells_how_the_import_ended(
@@ -199,6 +202,21 @@ async def test_import_that_need_not_be_watched(ingot: Command, rows: Path) -> No
         (["import", "-", "--type", "csv", "--table", "t", "--label", "x"], "not NAME=VALUE"),
         (["imports", "--state", "DONE"], "is not one of RECEIVING"),
         (["imports", "--limit", "0"], "--limit"),
+        (["imports", "--unfinished", "--state", "failed"], "leave out --state"),
+        (["import", "-", "--type", "csv", "--table", "t", "--mode", "upsert"], "'upsert' is not one of REPLACE, MERGE"),
+        (["import", "-", "--type", "csv", "--table", "t", "--compression", "rar"], "'rar' is not one of NONE, GZIP"),
+        (["import", "-", "--type", "csv", "--table", "t", "--max-error-ratio", "2"], "--max-error-ratio"),
+        (["import", "-", "--type", "csv", "--table", "t", "--max-deleted-ratio", "0.5"], "say --reconcile too"),
+        (["import", "a.csv", "--table", "t", "--reference"], "'a.csv' is not a URI"),
+        (["import", "file:///a.csv", "--table", "t"], "say --reference"),
+        (["import", "https://example.org/a.csv"], "say which table"),
+        (["import", "https://example.org/a.csv", "--table", "t", "--resume", "1"], "see `ingot watch`"),
+        (["import", "https://example.org/a.csv", "--table", "t", "--type", "xml"], "'xml' is not a type of data"),
+        (["retry", "1", "--type", "csv"], "--type: it says how a FILE is read, and there is none"),
+        (["retry", "1", "no-such-file.csv"], "there is no file 'no-such-file.csv'"),
+        (["records", "list", "t", "--deleted"], "say --staged IMPORT too"),
+        (["records", "write", "t", "--mode", "x"], "--mode"),
+        (["errors", "1", "--rejects", "--code", "1002"], "--code: a file has all of them"),
         (["errors", "1", "--format", "xml"], "neither csv nor ndjson"),
         (["errors", "1", "--severity", "fatal"], "'fatal' is not one of ERROR, WARNING"),
         (["errors", "1", "--severity", "error", "-o", "x.csv"], "a file has all of them"),
@@ -341,6 +359,44 @@ async def test_interrupted_watch_leaves_the_import_alone(fake: FakeServer, ingot
     assert await process.wait() == 130
 
 
+async def test_interrupted_commit_goes_on(fake: FakeServer, ingot: Command) -> None:
+    fake.imports["1"] = import_pb2.Import(import_id="1", table="t", state=import_pb2.IMPORT_STATE_AWAITING_COMMIT)
+    fake.processing.clear()
+    process = await ingot.start("commit", "1")
+    await fake.watched.wait()
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert err.decode() == "interrupted; the import goes on. Follow it with: ingot watch 1\n"
+    fake.processing.set()
+    assert (await ingot("watch", "1")).code == 0
+
+
+async def test_interrupted_import_of_a_uri_goes_on(fake: FakeServer, ingot: Command) -> None:
+    fake.processing.clear()
+    process = await ingot.start("import", "https://example.org/a.csv", "--table", "t")
+    await fake.watched.wait()
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert err.decode() == "interrupted; the import goes on. Follow it with: ingot watch 1\n"
+
+
+async def test_upload_goes_on_with_how_the_file_is_read(fake: FakeServer, ingot: Command, rows: Path) -> None:
+    packed = rows.with_name("packed")
+    packed.write_bytes(gzip.compress(ROWS))
+    fake.committing.clear()
+    how = ("--type", "ndjson", "--compression", "gzip")
+    process = await ingot.start("import", str(packed), "--table", "t", *how, "--staged", "--mode", "merge")
+    async with fake.received:
+        await fake.received.wait_for(lambda: fake.messages_received)
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    fake.committing.set()
+    # What the import was to do, it knows itself.
+    assert err.decode().endswith(f"ingot import {packed} --table t {' '.join(how)} --resume 1\n")
+
+
 async def test_reader_that_has_seen_enough_is_no_error(fake: FakeServer, ingot: Command) -> None:
     fake.imports["1"] = import_pb2.Import(import_id="1", table="t")
     process = await ingot.start("show", "1")
@@ -370,6 +426,51 @@ async def test_terminal_shows_two_bars(fake: FakeServer, ingot: Command, rows: P
     assert "2.4 MB of 2.4 MB" in shown
     assert "processing" in shown
     assert "\x1b[3" not in shown, "NO_COLOR is set"
+
+
+async def test_terminal_shows_a_second_pass_while_an_import_is_committed(fake: FakeServer, ingot: Command) -> None:
+    fake.imports["1"] = import_pb2.Import(
+        import_id="1",
+        table="t",
+        staged=True,
+        state=import_pb2.IMPORT_STATE_AWAITING_COMMIT,
+        counts=RecordCounts(received=200, created=200),
+        processing=StageProgress(percent=25),
+    )
+    with terminal() as (people, programs):
+        fake.processing.clear()
+        process = await ingot.start("commit", "1", stderr=programs)
+        os.close(programs)
+        shown = ""
+        while "50 of 200 records" not in shown:
+            shown += (await asyncio.to_thread(os.read, people, 65536)).decode()
+        fake.processing.set()
+        out, _ = await process.communicate()
+        assert out.startswith(b"import 1 into t: SUCCEEDED\n")
+        shown += os.read(people, 65536).decode()
+    last = [line for line in shown.split("\r\n") if "records" in line][-2:]
+    assert ["processing" in last[0], "commit" in last[1]] == [True, True]
+    assert all("200 of 200 records" in line for line in last)
+
+
+async def test_terminal_shows_how_much_the_server_has_fetched(fake: FakeServer, ingot: Command) -> None:
+    fake.imports["1"] = import_pb2.Import(
+        import_id="1",
+        table="t",
+        request_id="x",
+        state=import_pb2.IMPORT_STATE_RECEIVING,
+        counts=RecordCounts(received=50, pending=50),
+        upload=StageProgress(state=StageState.STAGE_STATE_RUNNING, percent=25),
+    )
+    with terminal() as (people, programs):
+        args = ("--table", "t", "--request-id", "x")
+        process = await ingot.start("import", "https://example.org/a.csv", *args, stderr=programs)
+        os.close(programs)
+        await process.communicate()
+        shown = os.read(people, 65536).decode()
+    assert "fetch" in shown
+    assert "50 records, 25 %" in shown
+    assert "commit" not in shown
 
 
 def test_shared_options_may_stand_anywhere() -> None:

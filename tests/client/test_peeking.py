@@ -1,5 +1,6 @@
 """A file that would lose every record is refused before an import is made for it."""
 
+import gzip
 import os
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,36 @@ def test_key_of_a_kind_is_not_asked_for(tmp_path: Path, capsys: pytest.CaptureFi
     with pytest.raises(typer.Exit):
         check(tmp_path, b"mail,name\n", ["email"], kind=kind)
     assert ("leave out --key" in capsys.readouterr().err) == (kind is None)
+
+
+@pytest.mark.parametrize(
+    ("data", "reading", "why"),
+    [
+        (gzip.compress(SEMI), {}, "is compressed with gzip: say --compression gzip"),
+        (b"\x28\xb5\x2f\xfd", {"compression": "gzip"}, "is compressed with zstd: say --compression zstd"),
+        (SEMI, {"compression": "gzip"}, "is not compressed: say --compression none"),
+        (gzip.compress(SEMI), {"compression": "gzip"}, "is --delimiter ';' missing?"),
+        (gzip.compress(SEMI * 100_000)[:2_000], {"compression": "gzip"}, "is --delimiter ';' missing?"),
+    ],
+)
+def test_compressed_file_is_looked_into(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes, reading: dict[str, str], why: str
+) -> None:
+    with pytest.raises(typer.Exit):
+        check(tmp_path, data, ["id"], **reading)
+    assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("data", "reading"),
+    [
+        (b"", {"compression": "gzip"}),
+        (b"\x28\xb5\x2f\xfd", {"compression": "zstd"}),
+        (b"\x50\x2a\x4d\x18", {"compression": "zstd"}),
+        (b"\x1f\x8bgarbage", {"compression": "gzip"}),
+        (b"ingot:errors;ingot:line;id:json\n", {}),
+        (b"id\tingot:errors\n", {"delimiter": ","}),
+    ],
+)
+def test_what_only_the_server_can_read_is_left_to_it(tmp_path: Path, data: bytes, reading: dict[str, str]) -> None:
+    check(tmp_path, data, ["nr"], **reading)

@@ -114,6 +114,8 @@ async def test_source_waits_while_nothing_is_committed(fake: FakeServer, ingot: 
     running = asyncio.create_task(upload.run())
     async with fake.received:
         await fake.received.wait_for(lambda: fake.messages_received)
+    while not source.full:  # noqa: ASYNC110 it sets no event
+        await asyncio.sleep(0)
     # The first message waits in the server and the others on the way; the source has been asked for no more than the
     # limit and the one piece that crosses it.
     for _ in range(1_000):

@@ -71,7 +71,11 @@ async def test_a_server_killed_during_an_upload_loses_nothing_and_counts_nothing
     database_url: str, key: str
 ) -> None:
     stop = asyncio.Event()
-    async with server_process(database_url=database_url) as server, Caller(server.address, key) as caller:
+    # A short lease, for its successor has to wait until it runs out.
+    async with (
+        server_process(database_url=database_url, lease_seconds=1) as server,
+        Caller(server.address, key) as caller,
+    ):
         import_id = await caller.create()
         call = caller.batches.UploadBatch(slowly(import_id, stop))
         await committed(caller, import_id, 5_000)

@@ -335,9 +335,9 @@ def test_a_hostile_record_takes_little_time(name: str, key_fields: tuple[str, ..
     assert len(text) <= RECORD_BYTES_MAX
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.thread_time()
         checked([text], key_fields)
-        times.append(time.perf_counter() - start)
+        times.append(time.thread_time() - start)
     # Less than 0.1 s on a quiet machine.
     assert min(times) < 0.5
 

@@ -153,6 +153,6 @@ def test_an_element_nested_deeply_is_found() -> None:
 @pytest.mark.parametrize("opening", [b"[", b"[[", b"[[[[[["])
 def test_no_file_takes_more_time_than_its_size_allows(element: bytes, opening: bytes) -> None:
     data = opening + element * (128 * 1024 // len(element))
-    start = time.perf_counter()
+    start = time.thread_time()
     read(ARRAY, data, range(0, len(data), 128 * 1024))
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 5

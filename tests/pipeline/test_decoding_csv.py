@@ -192,6 +192,6 @@ def test_what_the_csv_module_writes_is_read_as_it_was(
 )
 def test_no_file_takes_more_time_than_its_size_allows(line: bytes) -> None:
     data = b"a,b\n" + line * (128 * 1024 // len(line))
-    start = time.perf_counter()
+    start = time.thread_time()
     read(CSV, data)
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 5

@@ -101,9 +101,9 @@ def test_a_huge_text_takes_milliseconds(type_: FieldType, piece: str, start: str
             read(read_value, start + piece)
             took = []
             for _ in range(3):
-                began = time.perf_counter()
+                began = time.thread_time()
                 read(read_value, text)
-                took.append(time.perf_counter() - began)
+                took.append(time.thread_time() - began)
             # One of three, as the machine may be busy.
             assert min(took) < 0.05
 

@@ -8,10 +8,9 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -22,6 +21,7 @@ from ingot_server.storage.embedded import EmbeddedPostgres, EmbeddedPostgresErro
 from ingot_server.storage.postgres_binaries import bundled_folder
 from ingot_server.storage.postgres_processes import cluster_processes, stop_leftovers
 from ingot_server.storage.postgres_user import PostgresUser
+from tests.conftest import passable_folder
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
 only_ordinary = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -45,26 +45,6 @@ asyncio.run(main())
 """
 
 Make = Callable[..., EmbeddedPostgres]
-
-
-def place() -> str | None:
-    """The memory, where it has room and may hold programs, because removing what was synced to a disk is slow."""
-    with suppress(OSError):
-        memory = os.statvfs("/dev/shm")
-        if memory.f_bavail * memory.f_frsize > 1_000_000_000 and not memory.f_flag & getattr(os, "ST_NOEXEC", 0):
-            return "/dev/shm"
-    return "/tmp" if os.geteuid() == 0 else None
-
-
-@contextmanager
-def passable_folder() -> Iterator[Path]:
-    """A folder that any user can pass through; pytest's own lie below one that only we can enter."""
-    path = Path(tempfile.mkdtemp(prefix="ingot-test-", dir=place()))
-    path.chmod(0o711)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
 
 
 @pytest.fixture(scope="session")

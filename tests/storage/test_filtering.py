@@ -39,7 +39,7 @@ from ingot_server.storage.filtering import (
     index_expression,
     index_name,
 )
-from ingot_server.storage.record_pages import After, page_query
+from ingot_server.storage.record_pages import After, Scope, page_query
 from ingot_server.storage.records import record_page
 
 TABLE = 7
@@ -413,7 +413,8 @@ async def insert(database: Database, among: Iterable[Row], table_id: int = TABLE
     """Puts records into a table."""
     records = [(table_id, row.writer, row.create_time, row.update_time, False, row.key, row.text) for row in among]
     async with database.connection() as connection:
-        await connection.copy_records_to_table("record", records=records)
+        columns = ["table_id", "writer", "create_time", "update_time", "rewritten", "key", "data"]
+        await connection.copy_records_to_table("record", records=records, columns=columns)
 
 
 INDEXED = [(path[0], type_) for path, type_ in TYPES.items() if len(path) == 1]
@@ -458,7 +459,7 @@ async def test_indexes_change_no_answer(database: Database, wish: Wish) -> None:
     if not await database.fetch("SELECT FROM record LIMIT 1"):
         await insert(database, among)
         await make_indexes(database)
-    query, arguments = page_query(TABLE, read(written(wish)), BY_KEY, None, 1_000, 10**9)
+    query, arguments = page_query(Scope(TABLE), read(written(wish)), BY_KEY, None, 1_000, 10**9)
     async with database.transaction() as connection:
         await connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off")
         found = [row["key"] for row in await connection.fetch(query, *arguments)]
@@ -474,7 +475,7 @@ async def pages(
     """All pages of the table."""
     after, found = None, []
     while True:
-        query, arguments = page_query(TABLE, condition, order, after, limit, bytes_max)
+        query, arguments = page_query(Scope(TABLE), condition, order, after, limit, bytes_max)
         page = await database.fetch(query, *arguments)
         found.append(page)
         if not page or not page[-1]["followed"]:
@@ -573,7 +574,9 @@ async def test_page_ends_where_the_bytes_are_used_up_but_has_one_record(database
                 # PostgreSQL writes a blank after the colon.
                 text_bytes = accumulate(len(row.text) + 1 for row in following[:limit])
                 fitting = max(1, sum(total <= bytes_max for total in text_bytes))
-                query, arguments = page_query(TABLE, None, BY_KEY, After(after) if after else None, limit, bytes_max)
+                query, arguments = page_query(
+                    Scope(TABLE), None, BY_KEY, After(after) if after else None, limit, bytes_max
+                )
                 found = await database.fetch(query, *arguments)
                 assert [row["key"] for row in found] == [row.key for row in following[:fitting]]
                 assert [row["followed"] for row in found] == [row is not among[-1] for row in following[:fitting]]
@@ -592,7 +595,7 @@ async def test_ordered_page_ends_where_the_bytes_are_used_up(database: Database)
 )
 async def test_page_token_of_another_order_is_refused(order: str, value: str) -> None:
     with pytest.raises(ValueError, match=re.escape(value)):
-        page_query(TABLE, None, parse_order(order, FIELDS), After("k", value), 1, 1)
+        page_query(Scope(TABLE), None, parse_order(order, FIELDS), After("k", value), 1, 1)
 
 
 @pytest.mark.parametrize(("filter_text", "order"), [("n = 1", ""), ("", "n"), ("u:x", "_create_time desc")])
@@ -601,7 +604,7 @@ async def test_what_takes_too_long_is_refused(database: Database, filter_text: s
 
     async def page(seconds_max: float) -> None:
         by = parse_order(order, FIELDS)
-        await record_page(database, TABLE, condition, by, None, 10, 10**6, seconds_max=seconds_max)
+        await record_page(database, Scope(TABLE), condition, by, None, 10, 10**6, seconds_max=seconds_max)
 
     # A lock takes as long as a table that is too large.
     async with database.transaction() as connection:
@@ -708,7 +711,7 @@ async def test_filters_use_the_index(many: Database, generic: bool) -> None:
         ("t >= 2026-01-03T00:00:00Z AND t < 2026-01-03T01:00:00Z", "t"),
         ("n = 40 AND (e:x OR NOT t = null)", "n"),
     ]:
-        query, arguments = page_query(TABLE, read(text), BY_KEY, None, 100, 2**21)
+        query, arguments = page_query(Scope(TABLE), read(text), BY_KEY, None, 100, 2**21)
         found_plan = await plan(many, query, arguments, generic=generic)
         assert uses_index(found_plan, name), (text, found_plan)
 
@@ -717,7 +720,7 @@ async def test_single_bound_uses_the_index_where_it_is_also_the_order(many: Data
     # By key, PostgreSQL reads on from the last key: it has no statistics of partial indexes, and expects a third.
     for text in ("n < 10", "n >= 19990", "n != null AND n > 10"):
         for order in ("n", "n desc"):
-            query, arguments = page_query(TABLE, read(text), parse_order(order, FIELDS), None, 100, 2**21)
+            query, arguments = page_query(Scope(TABLE), read(text), parse_order(order, FIELDS), None, 100, 2**21)
             found_plan = await plan(many, query, arguments, generic=True)
             assert uses_index(found_plan, "n"), (text, found_plan)
             assert re.search(r"Index Cond: .*numeric END [<>]", found_plan), found_plan
@@ -730,7 +733,7 @@ async def test_pages_by_value_use_the_index_from_where_the_one_before_ended(many
         for direction in ("", " desc"):
             order = parse_order(quoted(name) + direction, FIELDS)
             for after in (None, After("key000100", value), After("key000100")):
-                query, arguments = page_query(TABLE, None, order, after, 10, 2**21)
+                query, arguments = page_query(Scope(TABLE), None, order, after, 10, 2**21)
                 found_plan = await plan(many, query, arguments, generic=generic)
                 assert uses_index(found_plan, name), (name, direction, after, found_plan)
                 if after is not None:
@@ -740,7 +743,7 @@ async def test_pages_by_value_use_the_index_from_where_the_one_before_ended(many
 
 
 async def test_pages_by_key_read_no_more_than_they_show(many: Database) -> None:
-    query, arguments = page_query(TABLE, None, BY_KEY, After("key000100"), 100, 2**21)
+    query, arguments = page_query(Scope(TABLE), None, BY_KEY, After("key000100"), 100, 2**21)
     found_plan = await plan(many, query, arguments, generic=True)
     assert "record_pkey" in found_plan
     assert re.search(r"Index Cond: .*key > ", found_plan)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ingot_client._cli import blocked, importing, imports, records, tables
+from ingot_client._cli import blocked, continuing, errors, importing, imports, records, tables
 from ingot_client._cli.failing import failures_told
 from ingot_client._cli.printing import show
 from ingot_client._cli.session import Session
@@ -91,7 +91,9 @@ app.command("watch")(importing.watch)
 app.command("imports")(imports.list_imports)
 app.command("show")(imports.show_import)
 app.command("batches")(imports.list_batches)
-app.command("errors")(imports.errors)
+app.command("errors")(errors.errors)
+app.command("commit")(continuing.commit)
+app.command("retry")(continuing.retry)
 app.command("cancel")(imports.cancel)
 app.command("delete")(imports.delete)
 app.command("kinds")(tables.kinds)

@@ -1,4 +1,8 @@
-"""Shows how an import goes: two bars on a terminal, a line for each trouble elsewhere; always on stderr."""
+"""Shows how an import goes: bars on a terminal, a line for each trouble elsewhere; always on stderr.
+
+There is one bar for what is received, one for what is processed, and one for the commit, if there is any: then the
+records are processed a second time.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,17 @@ from ingot_client._cli.printing import plain, say
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ingot_client import Progress
+    from ingot_client import Import, Progress
 
 
 class Bars:
     """Takes `Progress` and shows it. Remembers the first and the last one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, receiving: str = "upload", committing: bool = False) -> None:
+        """`receiving` is what that bar is called; `committing` says that the commit is what is waited for."""
         self.first: Progress | None = None
         self.last: Progress | None = None
-        self._rich = _RichBars() if sys.stderr.isatty() else None
+        self._rich = _RichBars(receiving, committing=committing) if sys.stderr.isatty() else None
         self._trouble = ""
 
     def tell(self, progress: Progress) -> None:
@@ -57,7 +62,7 @@ class Bars:
 
 
 class _RichBars:
-    def __init__(self) -> None:
+    def __init__(self, receiving: str, *, committing: bool) -> None:
         from rich.console import Console  # noqa: PLC0415 - `--help` does not wait for rich
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
@@ -68,19 +73,14 @@ class _RichBars:
             TimeElapsedColumn(),
             console=Console(stderr=True),
         )
-        self._upload = self.bars.add_task("upload", total=None, amount="")
+        self._upload = self.bars.add_task(receiving, total=None, amount="")
         self._processing = self.bars.add_task("processing", total=None, amount="", start=False)
+        self._commit = self.bars.add_task("commit", total=None, amount="", start=False, visible=committing)
+        self._committing = committing
 
     def show(self, progress: Progress) -> None:
+        self._show_received(progress)
         counts = progress.counts
-        uploaded = progress.state != "RECEIVING"
-        total = progress.committed if uploaded else progress.total
-        self.bars.update(
-            self._upload,
-            total=total if not uploaded else max(progress.committed, 1),
-            completed=progress.committed if not uploaded else max(progress.committed, 1),
-            amount=amount(progress.committed, total, progress.unit),
-        )
         if counts.received:
             self.bars.start_task(self._processing)
         done = counts.received - counts.pending
@@ -91,6 +91,42 @@ class _RichBars:
             completed=done,
             amount=f"{done:,} of {counts.received:,} records{rejected}",
         )
+        if progress.job is not None:
+            self._show_commit(progress.job)
+
+    def _show_received(self, progress: Progress) -> None:
+        job, committed = progress.job, progress.committed
+        # What the server fetches may still be under way when no more uploads are expected.
+        if progress.state != "RECEIVING" and (job is None or job.upload.state not in {"PENDING", "RUNNING"}):
+            full = max(committed, 1)
+            of_all = amount(committed, committed, progress.unit)
+            self.bars.update(self._upload, total=full, completed=full, amount=of_all)
+        elif progress.total is None and job is not None and job.upload.percent is not None:
+            of_all = f"{amount(committed, None, progress.unit)}, {job.upload.percent:.0f} %"
+            self.bars.update(self._upload, total=100, completed=job.upload.percent, amount=of_all)
+        else:
+            of_all = amount(committed, progress.total, progress.unit)
+            self.bars.update(self._upload, total=progress.total, completed=committed, amount=of_all)
+
+    def _show_commit(self, job: Import) -> None:
+        percent = job.processing.percent
+        # While records are processed for the first time, some of them are pending.
+        if job.state == "PROCESSING" and job.counts.received and not job.counts.pending:
+            self._committing |= (job.staged or job.reconcile) and percent is not None and percent < 100
+        if not self._committing:
+            return
+        self.bars.start_task(self._commit)
+        if job.final:
+            self.bars.stop_task(self._commit)
+            # What was not committed to the end is not there.
+            percent = 0 if job.would_be else 100
+        elif percent == 100:
+            # That is the first pass: the second has not begun.
+            percent = None
+        if percent is not None:
+            done = round(job.counts.received * percent / 100)
+            of_all = f"{done:,} of {job.counts.received:,} records"
+            self.bars.update(self._commit, visible=True, total=100, completed=percent, amount=of_all)
 
 
 def amount(done: int, total: int | None, unit: str) -> str:

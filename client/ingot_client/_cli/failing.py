@@ -17,11 +17,16 @@ from ingot_client._errors import (
     IngotError,
     KeyFieldsDiffer,
     KindDiffers,
+    NothingToRetry,
+    RejectsGone,
+    SandboxKey,
     ServerFault,
     TableExists,
     TableInUse,
+    TooManyImports,
     Unreachable,
 )
+from ingot_tabular import TabularUnavailable
 
 FAILED = 1
 INTERRUPTED = 130
@@ -33,6 +38,13 @@ ADVICE: Final[dict[type[CallFailed], str]] = {
     KindDiffers: "The table's records are {kind}: leave out --kind, or say --kind {kind}.",
     TableExists: "Change it with `ingot tables update {table}`, or choose another name.",
     TableInUse: "Wait for the import with `ingot watch {import_id}`, or `ingot cancel {import_id}`.",
+    TooManyImports: "See them with `ingot imports --unfinished`, and go on with one, or `ingot cancel {import_id}`.",
+    NothingToRetry: (
+        "Records that could not be read have to be mended: `ingot errors {import_id} --rejects -o mend.csv`, "
+        "then `ingot retry {import_id} mend.csv`."
+    ),
+    RejectsGone: "What was wrong with them is still listed: `ingot errors {import_id}`. Import them again.",
+    SandboxKey: "With this key imports can be rehearsed; for all else give another one by --api-key or INGOT_API_KEY.",
     ServerFault: "Look for {error_id} in the server's log.",
 }
 
@@ -53,7 +65,7 @@ def failures_told() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except IngotError as error:
         fail(error.message, advice(error))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, TabularUnavailable) as error:
         name = getattr(error, "filename", None)
         why = getattr(error, "strerror", None) or str(error)
         fail(f"{name}: {why}" if name else why)

@@ -7,6 +7,7 @@ import typer
 
 from ingot_client._cli.printing import plain
 
+ImportId = Annotated[str, typer.Argument(metavar="IMPORT", help="The import's id.")]
 TableName = Annotated[str, typer.Argument(metavar="TABLE", help="The table's name.")]
 
 Key = Annotated[
@@ -23,6 +24,18 @@ TimeZone = Annotated[
 ]
 Locale = Annotated[
     str | None, typer.Option(metavar="LOCALE", help="How numbers that come as text are written, as in de or en-IN.")
+]
+
+MODES = ("REPLACE", "MERGE", "FILL_EMPTY", "SKIP_EXISTING", "DELETE")
+Mode = Annotated[
+    str | None,
+    typer.Option(
+        metavar="replace|merge|fill-empty|skip-existing|delete",
+        help="What happens to a record that is there already; replace by default.",
+    ),
+]
+ValidateOnly = Annotated[
+    bool, typer.Option("--validate-only", help="Rehearse it: check and tell everything, and store nothing.")
 ]
 
 Filter = Annotated[
@@ -66,6 +79,11 @@ def time(text: str | None, option: str) -> datetime | None:
 def kind_name(text: str | None) -> str | None:
     """The kind's name, which is in capitals."""
     return text.upper() if text is not None else None
+
+
+def mode_name(text: str | None) -> str:
+    """The write mode's name; that of none is empty."""
+    return one_of(MODES, text, "--mode") if text is not None else ""
 
 
 def one_of(words: tuple[str, ...], text: str, option: str) -> str:

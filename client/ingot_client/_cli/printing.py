@@ -52,8 +52,14 @@ def show_json(text: str) -> None:
     print(UNSAFE.sub(_escaped_json, text) if sys.stdout.isatty() else text)
 
 
-def show_table(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
-    """Prints rows below a header, in columns as wide as they need to be; numbers to the right."""
+def show_table(header: Sequence[str], rows: Iterable[Sequence[str | int]], *, last_optional: bool = False) -> None:
+    """Prints rows below a header, in columns as wide as they need to be; numbers to the right.
+
+    The last column may be left out if it is empty.
+    """
+    rows = list(rows)
+    if last_optional and not any(row[-1] for row in rows):
+        header, rows = header[:-1], [row[:-1] for row in rows]
     lines = [list(header)]
     right = [False] * len(header)
     for row in rows:

@@ -1,10 +1,10 @@
-"""The commands about records: `records get|list|export|delete`."""
+"""The commands about records: `records write|get|list|export|delete`."""
 
 from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,12 @@ from ingot_client._cli import options, writing
 from ingot_client._cli.options import Filter, OrderBy, TableName
 from ingot_client._cli.printing import plain, say, show_json, show_message, stdout_file
 from ingot_client._cli.session import session_of
+
+Staged = Annotated[
+    str,
+    typer.Option("--staged", metavar="IMPORT", help="What this staged import would write, not what is there."),
+]
+Deleted = Annotated[bool, typer.Option("--deleted", help="With --staged: what it would delete.")]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write, read and delete the records of a table.")
 
@@ -29,6 +35,8 @@ def write(
     country: options.Country = None,
     time_zone: options.TimeZone = None,
     locale: options.Locale = None,
+    mode: options.Mode = None,
+    validate_only: options.ValidateOnly = False,
 ) -> None:
     """Write records directly, 1,000 at a time, and tell what became of them. For large amounts see `ingot import`.
 
@@ -36,11 +44,13 @@ def write(
     """
     session = session_of(context)
     given = writing.read_records(file)
-    rules = {
+    rules: dict[str, Any] = {
         "kind": options.kind_name(kind) or "",
         "country": country or "",
         "time_zone": time_zone or "",
         "locale": locale or "",
+        "mode": options.mode_name(mode),
+        "validate_only": validate_only,
     }
     with session.client() as ingot:
         writing.write_records(session, ingot, table, given, key_fields=options.names(key), **rules)
@@ -74,12 +84,23 @@ def list_records(
     table: TableName,
     filter_: Filter = "",
     order_by: OrderBy = "",
+    staged: Staged = "",
+    deleted: Deleted = False,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
 ) -> None:
-    """Print the first records of a table, or of those that a filter finds, as JSON, one per line."""
+    """Print the first records of a table, or of those that a filter finds, as JSON, one per line.
+
+    With --staged they are those that a staged import would write or delete.
+    """
     session = session_of(context)
     with session.client() as ingot:
-        found = ingot.list_records(table, filter=filter_, order_by=order_by, page_size=min(limit, 1000))
+        found = ingot.list_records(
+            table,
+            filter=filter_,
+            order_by=order_by,
+            page_size=min(limit, 1000),
+            **_shown(staged, deleted=deleted),
+        )
         for record in islice(found, limit):
             if session.json:
                 show_message(record.message)
@@ -93,13 +114,15 @@ def export(
     table: TableName,
     filter_: Filter = "",
     order_by: OrderBy = "",
+    staged: Staged = "",
+    deleted: Deleted = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE.")] = None,
 ) -> None:
     """Print the records of a table, all or those that a filter finds, as JSON, one per line; or save them as a file."""
     session = session_of(context)
     with session.client() as ingot:
         target = output if output is not None else stdout_file(json=True)
-        ingot.export_records(table, target, filter=filter_, order_by=order_by)
+        ingot.export_records(table, target, filter=filter_, order_by=order_by, **_shown(staged, deleted=deleted))
     if output is not None:
         say(f"wrote {plain(str(output))}")
 
@@ -121,3 +144,10 @@ def delete(
         show_json(f'{{"deleted": "{deleted}"}}')
     else:
         say(f"deleted {deleted:,} of {len(keys):,} records")
+
+
+def _shown(staged: str, *, deleted: bool) -> dict[str, str]:
+    """Which records are shown, for the client: those of the table, or what a staged import would do."""
+    if deleted and not staged:
+        raise typer.BadParameter("say --staged IMPORT too", param_hint="--deleted")
+    return {"staged_import": staged, "part": "DELETED" if deleted else ""}

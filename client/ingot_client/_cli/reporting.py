@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from ingot_client._cli.printing import moment, plain, show, show_facts, show_message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from ingot_client import Counts, ErrorGroup, Import, RecordError
+    from ingot_client import Batch, Counts, ErrorGroup, Import, RecordError
     from ingot_client._cli.session import Session
 
 WARNING = "WARNING"
@@ -20,18 +20,23 @@ PARTIAL = 3
 NOT_DONE = 4
 
 EXIT_CODES = {"PARTIALLY_SUCCEEDED": PARTIAL, "FAILED": NOT_DONE, "CANCELLED": NOT_DONE}
-COLORS = {"SUCCEEDED": 32, "PARTIALLY_SUCCEEDED": 33, "FAILED": 31, "CANCELLED": 31}
+COLORS = {"SUCCEEDED": 32, "PARTIALLY_SUCCEEDED": 33, "AWAITING_COMMIT": 33, "FAILED": 31, "CANCELLED": 31}
 
 
-def report(session: Session, job: Import, *listed: Sequence[RecordError]) -> None:
+def report(session: Session, job: Import, *listed: Sequence[RecordError], unfetched: Sequence[Batch] = ()) -> None:
     """Prints the import: one JSON object, or a few lines for people, and then the errors listed."""
     if session.json:
         show_message(job.message)
         return
-    show(f"import {plain(job.import_id)} into {plain(job.table)}: {_colored(job.state)}")
+    how = ", a rehearsal" if job.validate_only else ""
+    show(f"import {plain(job.import_id)} into {plain(job.table)}: {_colored(job.state)}{how}")
     if job.state_message:
         show(f"  {plain(job.state_message)}")
-    show(f"  {words(job.counts)}")
+    for batch in unfetched:
+        show(f"  batch {plain(batch.batch_id)}, {plain(batch.uri)}: {plain(batch.status_message)}")
+    show(f"  {words(job.counts, would_be=job.would_be)}")
+    if job.removed:
+        show(f"  {job.removed:,} not named by the import: {'would be deleted' if job.would_be else 'deleted'}")
     # Warnings come last: they cost no record.
     for group in sorted(job.error_groups, key=lambda group: group.severity == WARNING):
         show(f"  {_group(group)}")
@@ -41,15 +46,20 @@ def report(session: Session, job: Import, *listed: Sequence[RecordError]) -> Non
             show(f"  {error_line(error)}")
 
 
+def exit_code(job: Import) -> int:
+    """The exit code that tells how the import ended, or stopped to be committed."""
+    if job.awaits_commit:
+        return PARTIAL if job.counts.rejected else 0
+    return EXIT_CODES.get(job.state, 0)
+
+
 def has_warnings(job: Import) -> bool:
     """Whether values were imported with doubt."""
     return any(group.severity == WARNING for group in job.error_groups)
 
 
-def details(session: Session, job: Import) -> None:
+def details(job: Import) -> None:
     """Prints what else is known about the import, for people."""
-    if session.json:
-        return
     show("")
     facts = {
         "kind": job.kind,
@@ -57,6 +67,9 @@ def details(session: Session, job: Import) -> None:
         "country": job.reading.country,
         "time zone": job.reading.time_zone,
         "locale": job.reading.locale,
+        "mode": job.mode,
+        "made as": ", ".join(manner(job)),
+        "errors allowed": _budget(job),
         "labels": ", ".join(f"{name}={value}" for name, value in job.labels.items()),
         "request id": job.request_id,
         "upload": job.upload.state,
@@ -68,11 +81,40 @@ def details(session: Session, job: Import) -> None:
     show_facts(facts)
 
 
-def words(counts: Counts) -> str:
+def manner(job: Import) -> Iterator[str]:
+    """What is special about the import, besides its mode."""
+    if job.validate_only:
+        yield "rehearsal"
+    if job.staged:
+        yield "staged"
+    if job.reconcile:
+        yield "full replacement"
+    if job.retry_of:
+        yield f"retry of {job.retry_of}"
+
+
+def _budget(job: Import) -> str:
+    limits = []
+    if job.max_errors is not None:
+        limits.append(f"{job.max_errors:,}")
+    if job.max_error_ratio is not None:
+        limits.append(f"a share of {job.max_error_ratio:.4g}")
+    return ", ".join(limits)
+
+
+def words(counts: Counts, *, would_be: bool = False) -> str:
     """The counts as a sentence; what is zero is left out."""
-    names = ("created", "updated", "unchanged", "superseded", "rejected", "pending")
-    parts = (f"{getattr(counts, name):,} {name}" for name in names if getattr(counts, name))
-    return ", ".join((f"{counts.received:,} received", *parts))
+
+    def parts(*names: str) -> str:
+        return ", ".join(f"{getattr(counts, name):,} {name}" for name in names if getattr(counts, name))
+
+    received = f"{counts.received:,} received"
+    done = parts("created", "updated", "unchanged", "skipped", "deleted", "superseded")
+    others = parts("rejected", "pending")
+    if not would_be:
+        return ", ".join(filter(None, (received, done, others)))
+    known = ", ".join(filter(None, (received, others)))
+    return f"{known}; would be: {done}" if done else known
 
 
 def error_line(error: RecordError) -> str:

@@ -78,7 +78,9 @@ def write_records(session: Session, ingot: Client, table: str, given: Given, **r
         if session.json:
             show_message(told.message)
         else:
-            show(f"wrote to {plain(table)}: {words(told.counts)}")
+            rehearsed = bool(rules.get("validate_only"))
+            what = "wrote nothing, in a rehearsal," if rehearsed else "wrote"
+            show(f"{what} to {plain(table)}: {words(told.counts, would_be=rehearsed)}")
             for fault in told.errors:
                 show(f"  {error_line(fault)}")
     if stopped is not None:

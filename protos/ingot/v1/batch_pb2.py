@@ -26,25 +26,27 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from ingot.v1 import stage_pb2 as ingot_dot_v1_dot_stage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14ingot/v1/batch.proto\x12\x08ingot.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14ingot/v1/stage.proto\"\xc7\x03\n\x05\x42\x61tch\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12%\n\x06status\x18\x03 \x01(\x0e\x32\x15.ingot.v1.BatchStatus\x12\x18\n\x10\x63ommitted_offset\x18\x04 \x01(\x03\x12\"\n\x04unit\x18\x05 \x01(\x0e\x32\x14.ingot.v1.OffsetUnit\x12$\n\x06\x66ormat\x18\x06 \x01(\x0b\x32\x14.ingot.v1.DataFormat\x12\x12\n\x05total\x18\x07 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08\x66inished\x18\x08 \x01(\x08\x12&\n\x06\x63ounts\x18\t \x01(\x0b\x32\x16.ingot.v1.RecordCounts\x12\'\n\x06upload\x18\n \x01(\x0b\x32\x17.ingot.v1.StageProgress\x12+\n\nprocessing\x18\x0b \x01(\x0b\x32\x17.ingot.v1.StageProgress\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06_total\"c\n\nDataFormat\x12 \n\x04type\x18\x01 \x01(\x0e\x32\x12.ingot.v1.FileType\x12\x10\n\x08\x65ncoding\x18\x02 \x01(\t\x12!\n\x03\x63sv\x18\x03 \x01(\x0b\x32\x14.ingot.v1.CsvOptions\"?\n\nCsvOptions\x12\x11\n\tdelimiter\x18\x01 \x01(\t\x12\r\n\x05quote\x18\x02 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\"\x17\n\x06\x46inish\x12\r\n\x05total\x18\x01 \x01(\x03*\xb3\x01\n\x0b\x42\x61tchStatus\x12\x1c\n\x18\x42\x41TCH_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x42\x41TCH_STATUS_UPLOADING\x10\x01\x12\x19\n\x15\x42\x41TCH_STATUS_UPLOADED\x10\x02\x12\x1a\n\x16\x42\x41TCH_STATUS_PROCESSED\x10\x03\x12\x17\n\x13\x42\x41TCH_STATUS_FAILED\x10\x04\x12\x1a\n\x16\x42\x41TCH_STATUS_CANCELLED\x10\x05*Y\n\nOffsetUnit\x12\x1b\n\x17OFFSET_UNIT_UNSPECIFIED\x10\x00\x12\x17\n\x13OFFSET_UNIT_RECORDS\x10\x01\x12\x15\n\x11OFFSET_UNIT_BYTES\x10\x02*h\n\x08\x46ileType\x12\x19\n\x15\x46ILE_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46ILE_TYPE_NDJSON\x10\x01\x12\x11\n\rFILE_TYPE_CSV\x10\x02\x12\x18\n\x14\x46ILE_TYPE_JSON_ARRAY\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14ingot/v1/batch.proto\x12\x08ingot.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14ingot/v1/stage.proto\"\xec\x03\n\x05\x42\x61tch\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12%\n\x06status\x18\x03 \x01(\x0e\x32\x15.ingot.v1.BatchStatus\x12\x18\n\x10\x63ommitted_offset\x18\x04 \x01(\x03\x12\"\n\x04unit\x18\x05 \x01(\x0e\x32\x14.ingot.v1.OffsetUnit\x12$\n\x06\x66ormat\x18\x06 \x01(\x0b\x32\x14.ingot.v1.DataFormat\x12\x12\n\x05total\x18\x07 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08\x66inished\x18\x08 \x01(\x08\x12&\n\x06\x63ounts\x18\t \x01(\x0b\x32\x16.ingot.v1.RecordCounts\x12\'\n\x06upload\x18\n \x01(\x0b\x32\x17.ingot.v1.StageProgress\x12+\n\nprocessing\x18\x0b \x01(\x0b\x32\x17.ingot.v1.StageProgress\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03uri\x18\x0e \x01(\t\x12\x16\n\x0estatus_message\x18\x0f \x01(\tB\x08\n\x06_total\"\x9e\x01\n\nDataFormat\x12 \n\x04type\x18\x01 \x01(\x0e\x32\x12.ingot.v1.FileType\x12\x10\n\x08\x65ncoding\x18\x02 \x01(\t\x12!\n\x03\x63sv\x18\x03 \x01(\x0b\x32\x14.ingot.v1.CsvOptions\x12*\n\x0b\x63ompression\x18\x04 \x01(\x0e\x32\x15.ingot.v1.Compression\x12\r\n\x05sheet\x18\x05 \x01(\t\"?\n\nCsvOptions\x12\x11\n\tdelimiter\x18\x01 \x01(\t\x12\r\n\x05quote\x18\x02 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\"\x17\n\x06\x46inish\x12\r\n\x05total\x18\x01 \x01(\x03*\xb3\x01\n\x0b\x42\x61tchStatus\x12\x1c\n\x18\x42\x41TCH_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x42\x41TCH_STATUS_UPLOADING\x10\x01\x12\x19\n\x15\x42\x41TCH_STATUS_UPLOADED\x10\x02\x12\x1a\n\x16\x42\x41TCH_STATUS_PROCESSED\x10\x03\x12\x17\n\x13\x42\x41TCH_STATUS_FAILED\x10\x04\x12\x1a\n\x16\x42\x41TCH_STATUS_CANCELLED\x10\x05*Y\n\nOffsetUnit\x12\x1b\n\x17OFFSET_UNIT_UNSPECIFIED\x10\x00\x12\x17\n\x13OFFSET_UNIT_RECORDS\x10\x01\x12\x15\n\x11OFFSET_UNIT_BYTES\x10\x02*l\n\x0b\x43ompression\x12\x1b\n\x17\x43OMPRESSION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43OMPRESSION_NONE\x10\x01\x12\x14\n\x10\x43OMPRESSION_GZIP\x10\x02\x12\x14\n\x10\x43OMPRESSION_ZSTD\x10\x03*\x94\x01\n\x08\x46ileType\x12\x19\n\x15\x46ILE_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46ILE_TYPE_NDJSON\x10\x01\x12\x11\n\rFILE_TYPE_CSV\x10\x02\x12\x18\n\x14\x46ILE_TYPE_JSON_ARRAY\x10\x03\x12\x13\n\x0f\x46ILE_TYPE_EXCEL\x10\x04\x12\x15\n\x11\x46ILE_TYPE_PARQUET\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ingot.v1.batch_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BATCHSTATUS']._serialized_start=739
-  _globals['_BATCHSTATUS']._serialized_end=918
-  _globals['_OFFSETUNIT']._serialized_start=920
-  _globals['_OFFSETUNIT']._serialized_end=1009
-  _globals['_FILETYPE']._serialized_start=1011
-  _globals['_FILETYPE']._serialized_end=1115
+  _globals['_BATCHSTATUS']._serialized_start=836
+  _globals['_BATCHSTATUS']._serialized_end=1015
+  _globals['_OFFSETUNIT']._serialized_start=1017
+  _globals['_OFFSETUNIT']._serialized_end=1106
+  _globals['_COMPRESSION']._serialized_start=1108
+  _globals['_COMPRESSION']._serialized_end=1216
+  _globals['_FILETYPE']._serialized_start=1219
+  _globals['_FILETYPE']._serialized_end=1367
   _globals['_BATCH']._serialized_start=90
-  _globals['_BATCH']._serialized_end=545
-  _globals['_DATAFORMAT']._serialized_start=547
-  _globals['_DATAFORMAT']._serialized_end=646
-  _globals['_CSVOPTIONS']._serialized_start=648
-  _globals['_CSVOPTIONS']._serialized_end=711
-  _globals['_FINISH']._serialized_start=713
-  _globals['_FINISH']._serialized_end=736
+  _globals['_BATCH']._serialized_end=582
+  _globals['_DATAFORMAT']._serialized_start=585
+  _globals['_DATAFORMAT']._serialized_end=743
+  _globals['_CSVOPTIONS']._serialized_start=745
+  _globals['_CSVOPTIONS']._serialized_end=808
+  _globals['_FINISH']._serialized_start=810
+  _globals['_FINISH']._serialized_end=833
 # @@protoc_insertion_point(module_scope)

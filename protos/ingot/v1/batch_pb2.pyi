@@ -36,7 +36,9 @@ class _BatchStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BatchStat
     BATCH_STATUS_PROCESSED: _BatchStatus.ValueType  # 3
     """All of the batch, or its valid part, has been processed and written."""
     BATCH_STATUS_FAILED: _BatchStatus.ValueType  # 4
-    """All records were invalid in one of the stages, or there was none."""
+    """All records were invalid in one of the stages, or there was none, or the server could not fetch the batch. What had
+    been written of it stays.
+    """
     BATCH_STATUS_CANCELLED: _BatchStatus.ValueType  # 5
     """The import was cancelled before the batch was done."""
 
@@ -52,7 +54,9 @@ BATCH_STATUS_UPLOADED: BatchStatus.ValueType  # 2
 BATCH_STATUS_PROCESSED: BatchStatus.ValueType  # 3
 """All of the batch, or its valid part, has been processed and written."""
 BATCH_STATUS_FAILED: BatchStatus.ValueType  # 4
-"""All records were invalid in one of the stages, or there was none."""
+"""All records were invalid in one of the stages, or there was none, or the server could not fetch the batch. What had
+been written of it stays.
+"""
 BATCH_STATUS_CANCELLED: BatchStatus.ValueType  # 5
 """The import was cancelled before the batch was done."""
 Global___BatchStatus: _TypeAlias = BatchStatus  # noqa: Y015
@@ -81,6 +85,34 @@ OFFSET_UNIT_BYTES: OffsetUnit.ValueType  # 2
 """Bytes: the batch carries `data`."""
 Global___OffsetUnit: _TypeAlias = OffsetUnit  # noqa: Y015
 
+class _Compression:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CompressionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Compression.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COMPRESSION_UNSPECIFIED: _Compression.ValueType  # 0
+    """Not at all; for ReferenceBatch: as its name says."""
+    COMPRESSION_NONE: _Compression.ValueType  # 1
+    """Not at all."""
+    COMPRESSION_GZIP: _Compression.ValueType  # 2
+    """gzip (RFC 1952), one or several members."""
+    COMPRESSION_ZSTD: _Compression.ValueType  # 3
+    """Zstandard (RFC 8878), one or several frames."""
+
+class Compression(_Compression, metaclass=_CompressionEnumTypeWrapper):
+    """How a file is compressed."""
+
+COMPRESSION_UNSPECIFIED: Compression.ValueType  # 0
+"""Not at all; for ReferenceBatch: as its name says."""
+COMPRESSION_NONE: Compression.ValueType  # 1
+"""Not at all."""
+COMPRESSION_GZIP: Compression.ValueType  # 2
+"""gzip (RFC 1952), one or several members."""
+COMPRESSION_ZSTD: Compression.ValueType  # 3
+"""Zstandard (RFC 8878), one or several frames."""
+Global___Compression: _TypeAlias = Compression  # noqa: Y015
+
 class _FileType:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -95,6 +127,12 @@ class _FileTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FileType.Val
     """Rows of cells. The first row is the header; each following row makes one record in which every value is a string."""
     FILE_TYPE_JSON_ARRAY: _FileType.ValueType  # 3
     """One JSON array of objects."""
+    FILE_TYPE_EXCEL: _FileType.ValueType  # 4
+    """A spreadsheet, .xlsx. For ReferenceBatch only, if the server has the extra `tabular`; Ingot's own client reads such
+    files itself. The first row of the sheet is the header.
+    """
+    FILE_TYPE_PARQUET: _FileType.ValueType  # 5
+    """Apache Parquet. For ReferenceBatch only, as EXCEL."""
 
 class FileType(_FileType, metaclass=_FileTypeEnumTypeWrapper):
     """The format of an uploaded file. Files may be cut into messages anywhere, also within a character."""
@@ -107,6 +145,12 @@ FILE_TYPE_CSV: FileType.ValueType  # 2
 """Rows of cells. The first row is the header; each following row makes one record in which every value is a string."""
 FILE_TYPE_JSON_ARRAY: FileType.ValueType  # 3
 """One JSON array of objects."""
+FILE_TYPE_EXCEL: FileType.ValueType  # 4
+"""A spreadsheet, .xlsx. For ReferenceBatch only, if the server has the extra `tabular`; Ingot's own client reads such
+files itself. The first row of the sheet is the header.
+"""
+FILE_TYPE_PARQUET: FileType.ValueType  # 5
+"""Apache Parquet. For ReferenceBatch only, as EXCEL."""
 Global___FileType: _TypeAlias = FileType  # noqa: Y015
 
 @_typing.final
@@ -128,6 +172,8 @@ class Batch(_message.Message):
     PROCESSING_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    URI_FIELD_NUMBER: _builtins.int
+    STATUS_MESSAGE_FIELD_NUMBER: _builtins.int
     import_id: _builtins.str
     """The import that the batch belongs to."""
     batch_id: _builtins.str
@@ -144,13 +190,17 @@ class Batch(_message.Message):
     """How many units the batch holds in all: as announced, then as confirmed by the finish. Unset while not known."""
     finished: _builtins.bool
     """Whether the client has finished the batch. Nothing more can be sent then."""
+    uri: _builtins.str
+    """Where the server fetches the batch from (ReferenceBatch), without the query of the URI; empty for an upload."""
+    status_message: _builtins.str
+    """Why the upload stage failed, and what to do, if the server could not fetch the batch. Empty otherwise."""
     @_builtins.property
     def format(self) -> Global___DataFormat:
         """How the bytes of the batch are to be read; unset when records are sent."""
 
     @_builtins.property
     def counts(self) -> _stage_pb2.RecordCounts:
-        """What became of the records so far; exact, and never going back."""
+        """What became of the records so far; exact, and never going back but as in Import.counts."""
 
     @_builtins.property
     def upload(self) -> _stage_pb2.StageProgress:
@@ -184,10 +234,12 @@ class Batch(_message.Message):
         processing: _stage_pb2.StageProgress | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        uri: _builtins.str = ...,
+        status_message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "counts", b"counts", "create_time", b"create_time", "format", b"format", "processing", b"processing", "total", b"total", "update_time", b"update_time", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "batch_id", b"batch_id", "committed_offset", b"committed_offset", "counts", b"counts", "create_time", b"create_time", "finished", b"finished", "format", b"format", "import_id", b"import_id", "processing", b"processing", "status", b"status", "total", b"total", "unit", b"unit", "update_time", b"update_time", "upload", b"upload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "batch_id", b"batch_id", "committed_offset", b"committed_offset", "counts", b"counts", "create_time", b"create_time", "finished", b"finished", "format", b"format", "import_id", b"import_id", "processing", b"processing", "status", b"status", "status_message", b"status_message", "total", b"total", "unit", b"unit", "update_time", b"update_time", "upload", b"upload", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__total: _TypeAlias = _typing.Literal["total"]  # noqa: Y015
     _WhichOneofArgType__total: _TypeAlias = _typing.Literal["_total", b"_total"]  # noqa: Y015
@@ -204,6 +256,8 @@ class DataFormat(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     ENCODING_FIELD_NUMBER: _builtins.int
     CSV_FIELD_NUMBER: _builtins.int
+    COMPRESSION_FIELD_NUMBER: _builtins.int
+    SHEET_FIELD_NUMBER: _builtins.int
     type: Global___FileType.ValueType
     """Required. The file's format."""
     encoding: _builtins.str
@@ -211,6 +265,12 @@ class DataFormat(_message.Message):
     such as `latin-1`, `windows-1252`, `utf-16` or `shift_jis`. Encodings with shift states (such as `utf-7` and
     `iso-2022-jp`) are refused.
     """
+    compression: Global___Compression.ValueType
+    """How the file is compressed; not at all if not given. Offsets and totals count the bytes as they are sent. A file that
+    unpacks to more than 10 MiB and 200 times its size is refused from there on, with UNREADABLE_REST.
+    """
+    sheet: _builtins.str
+    """For EXCEL only: the name of the sheet; the first one if empty."""
     @_builtins.property
     def csv(self) -> Global___CsvOptions:
         """For CSV only: how its rows are written."""
@@ -221,10 +281,12 @@ class DataFormat(_message.Message):
         type: Global___FileType.ValueType = ...,
         encoding: _builtins.str = ...,
         csv: Global___CsvOptions | None = ...,
+        compression: Global___Compression.ValueType = ...,
+        sheet: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["csv", b"csv"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["csv", b"csv", "encoding", b"encoding", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compression", b"compression", "csv", b"csv", "encoding", b"encoding", "sheet", b"sheet", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -232,7 +294,11 @@ Global___DataFormat: _TypeAlias = DataFormat  # noqa: Y015
 
 @_typing.final
 class CsvOptions(_message.Message):
-    """How the rows of a CSV file are written (RFC 4180, with choices)."""
+    """How the rows of a CSV file are written (RFC 4180, with choices).
+
+    A file whose header has a column `ingot:errors` is one that ExportImportRejects made and somebody has mended: what
+    that call has added is taken away again.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ from ingot.v1 import batch_pb2 as ingot_dot_v1_dot_batch__pb2
 from ingot.v1 import record_pb2 as ingot_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cingot/v1/batch_service.proto\x12\x08ingot.v1\x1a\x14ingot/v1/batch.proto\x1a\x15ingot/v1/record.proto\"\x82\x02\n\x12UploadBatchRequest\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12$\n\x06\x66ormat\x18\x03 \x01(\x0b\x32\x14.ingot.v1.DataFormat\x12\x1b\n\x0e\x65xpected_total\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06offset\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12!\n\x07records\x18\x06 \x03(\x0b\x32\x10.ingot.v1.Record\x12\x0c\n\x04\x64\x61ta\x18\x07 \x01(\x0c\x12 \n\x06\x66inish\x18\x08 \x01(\x0b\x32\x10.ingot.v1.FinishB\x11\n\x0f_expected_totalB\t\n\x07_offset\"5\n\x13UploadBatchResponse\x12\x1e\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x0f.ingot.v1.Batch\"6\n\x0fGetBatchRequest\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\"2\n\x10GetBatchResponse\x12\x1e\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x0f.ingot.v1.Batch\"N\n\x12ListBatchesRequest\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"P\n\x13ListBatchesResponse\x12 \n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x0f.ingot.v1.Batch\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x11WatchBatchRequest\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\"G\n\x12WatchBatchResponse\x12\x1e\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x0f.ingot.v1.Batch\x12\x11\n\theartbeat\x18\x02 \x01(\x08\x32\xb6\x02\n\x0c\x42\x61tchService\x12L\n\x0bUploadBatch\x12\x1c.ingot.v1.UploadBatchRequest\x1a\x1d.ingot.v1.UploadBatchResponse(\x01\x12\x41\n\x08GetBatch\x12\x19.ingot.v1.GetBatchRequest\x1a\x1a.ingot.v1.GetBatchResponse\x12J\n\x0bListBatches\x12\x1c.ingot.v1.ListBatchesRequest\x1a\x1d.ingot.v1.ListBatchesResponse\x12I\n\nWatchBatch\x12\x1b.ingot.v1.WatchBatchRequest\x1a\x1c.ingot.v1.WatchBatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cingot/v1/batch_service.proto\x12\x08ingot.v1\x1a\x14ingot/v1/batch.proto\x1a\x15ingot/v1/record.proto\"\x82\x02\n\x12UploadBatchRequest\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12$\n\x06\x66ormat\x18\x03 \x01(\x0b\x32\x14.ingot.v1.DataFormat\x12\x1b\n\x0e\x65xpected_total\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06offset\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12!\n\x07records\x18\x06 \x03(\x0b\x32\x10.ingot.v1.Record\x12\x0c\n\x04\x64\x61ta\x18\x07 \x01(\x0c\x12 \n\x06\x66inish\x18\x08 \x01(\x0b\x32\x10.ingot.v1.FinishB\x11\n\x0f_expected_totalB\t\n\x07_offset\"5\n\x13UploadBatchResponse\x12\x1e\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x0f.ingot.v1.Batch\"o\n\x15ReferenceBatchRequest\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12\x0b\n\x03uri\x18\x03 \x01(\t\x12$\n\x06\x66ormat\x18\x04 \x01(\x0b\x32\x14.ingot.v1.DataFormat\"8\n\x16ReferenceBatchResponse\x12\x1e\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x0f.ingot.v1.Batch\"6\n\x0fGetBatchRequest\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\"2\n\x10GetBatchResponse\x12\x1e\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x0f.ingot.v1.Batch\"N\n\x12ListBatchesRequest\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"P\n\x13ListBatchesResponse\x12 \n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x0f.ingot.v1.Batch\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x11WatchBatchRequest\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\"G\n\x12WatchBatchResponse\x12\x1e\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x0f.ingot.v1.Batch\x12\x11\n\theartbeat\x18\x02 \x01(\x08\x32\x8b\x03\n\x0c\x42\x61tchService\x12L\n\x0bUploadBatch\x12\x1c.ingot.v1.UploadBatchRequest\x1a\x1d.ingot.v1.UploadBatchResponse(\x01\x12S\n\x0eReferenceBatch\x12\x1f.ingot.v1.ReferenceBatchRequest\x1a .ingot.v1.ReferenceBatchResponse\x12\x41\n\x08GetBatch\x12\x19.ingot.v1.GetBatchRequest\x1a\x1a.ingot.v1.GetBatchResponse\x12J\n\x0bListBatches\x12\x1c.ingot.v1.ListBatchesRequest\x1a\x1d.ingot.v1.ListBatchesResponse\x12I\n\nWatchBatch\x12\x1b.ingot.v1.WatchBatchRequest\x1a\x1c.ingot.v1.WatchBatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,18 +37,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADBATCHREQUEST']._serialized_end=346
   _globals['_UPLOADBATCHRESPONSE']._serialized_start=348
   _globals['_UPLOADBATCHRESPONSE']._serialized_end=401
-  _globals['_GETBATCHREQUEST']._serialized_start=403
-  _globals['_GETBATCHREQUEST']._serialized_end=457
-  _globals['_GETBATCHRESPONSE']._serialized_start=459
-  _globals['_GETBATCHRESPONSE']._serialized_end=509
-  _globals['_LISTBATCHESREQUEST']._serialized_start=511
-  _globals['_LISTBATCHESREQUEST']._serialized_end=589
-  _globals['_LISTBATCHESRESPONSE']._serialized_start=591
-  _globals['_LISTBATCHESRESPONSE']._serialized_end=671
-  _globals['_WATCHBATCHREQUEST']._serialized_start=673
-  _globals['_WATCHBATCHREQUEST']._serialized_end=729
-  _globals['_WATCHBATCHRESPONSE']._serialized_start=731
-  _globals['_WATCHBATCHRESPONSE']._serialized_end=802
-  _globals['_BATCHSERVICE']._serialized_start=805
-  _globals['_BATCHSERVICE']._serialized_end=1115
+  _globals['_REFERENCEBATCHREQUEST']._serialized_start=403
+  _globals['_REFERENCEBATCHREQUEST']._serialized_end=514
+  _globals['_REFERENCEBATCHRESPONSE']._serialized_start=516
+  _globals['_REFERENCEBATCHRESPONSE']._serialized_end=572
+  _globals['_GETBATCHREQUEST']._serialized_start=574
+  _globals['_GETBATCHREQUEST']._serialized_end=628
+  _globals['_GETBATCHRESPONSE']._serialized_start=630
+  _globals['_GETBATCHRESPONSE']._serialized_end=680
+  _globals['_LISTBATCHESREQUEST']._serialized_start=682
+  _globals['_LISTBATCHESREQUEST']._serialized_end=760
+  _globals['_LISTBATCHESRESPONSE']._serialized_start=762
+  _globals['_LISTBATCHESRESPONSE']._serialized_end=842
+  _globals['_WATCHBATCHREQUEST']._serialized_start=844
+  _globals['_WATCHBATCHREQUEST']._serialized_end=900
+  _globals['_WATCHBATCHRESPONSE']._serialized_start=902
+  _globals['_WATCHBATCHRESPONSE']._serialized_end=973
+  _globals['_BATCHSERVICE']._serialized_start=976
+  _globals['_BATCHSERVICE']._serialized_end=1371
 # @@protoc_insertion_point(module_scope)

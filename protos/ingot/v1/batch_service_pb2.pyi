@@ -114,6 +114,70 @@ class UploadBatchResponse(_message.Message):
 Global___UploadBatchResponse: _TypeAlias = UploadBatchResponse  # noqa: Y015
 
 @_typing.final
+class ReferenceBatchRequest(_message.Message):
+    """Names a file that the server is to fetch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    URI_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    import_id: _builtins.str
+    """Required. The import's id."""
+    batch_id: _builtins.str
+    """Required. An id for the batch: see UploadBatchRequest."""
+    uri: _builtins.str
+    """Required. Where the file is: `https://`, `http://`, `s3://bucket/key` or `file:///path`; at most 2,048 bytes. The
+    query of a URI may be a secret, and is never shown.
+    """
+    @_builtins.property
+    def format(self) -> _batch_pb2.DataFormat:
+        """How the file is to be read. What is not given is taken from the end of the URI's path: `.csv`, `.tsv`, `.ndjson`,
+        `.jsonl`, `.json`, `.xlsx`, `.parquet`, and `.gz` or `.zst` behind it.
+        """
+
+    def __init__(
+        self,
+        *,
+        import_id: _builtins.str = ...,
+        batch_id: _builtins.str = ...,
+        uri: _builtins.str = ...,
+        format: _batch_pb2.DataFormat | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["format", b"format"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "format", b"format", "import_id", b"import_id", "uri", b"uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReferenceBatchRequest: _TypeAlias = ReferenceBatchRequest  # noqa: Y015
+
+@_typing.final
+class ReferenceBatchResponse(_message.Message):
+    """Carries the batch that was made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def batch(self) -> _batch_pb2.Batch:
+        """The batch."""
+
+    def __init__(
+        self,
+        *,
+        batch: _batch_pb2.Batch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReferenceBatchResponse: _TypeAlias = ReferenceBatchResponse  # noqa: Y015
+
+@_typing.final
 class GetBatchRequest(_message.Message):
     """Asks for one batch."""
 

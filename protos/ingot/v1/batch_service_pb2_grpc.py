@@ -40,6 +40,11 @@ class BatchServiceStub(object):
                 request_serializer=ingot_dot_v1_dot_batch__service__pb2.UploadBatchRequest.SerializeToString,
                 response_deserializer=ingot_dot_v1_dot_batch__service__pb2.UploadBatchResponse.FromString,
                 _registered_method=True)
+        self.ReferenceBatch = channel.unary_unary(
+                '/ingot.v1.BatchService/ReferenceBatch',
+                request_serializer=ingot_dot_v1_dot_batch__service__pb2.ReferenceBatchRequest.SerializeToString,
+                response_deserializer=ingot_dot_v1_dot_batch__service__pb2.ReferenceBatchResponse.FromString,
+                _registered_method=True)
         self.GetBatch = channel.unary_unary(
                 '/ingot.v1.BatchService/GetBatch',
                 request_serializer=ingot_dot_v1_dot_batch__service__pb2.GetBatchRequest.SerializeToString,
@@ -79,6 +84,22 @@ class BatchServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReferenceBatch(self, request, context):
+        """Makes a batch that the server fetches by itself. Needs `imports:write`.
+
+        Answers at once; the batch is fetched in the background, by any server, and goes on after a fault at the same byte.
+        Follow it with WatchBatch. Its upload stage is SUCCESS or FAILURE, never WARNING: faults in single records count in
+        its processing stage. The import may be finished meanwhile. The same batch id with the same URI and format again
+        returns the batch as it is; with others it is refused with CONTENT_DIFFERS.
+
+        `https://` and `http://` are read if their address is public; others, and `file://` and `s3://`, as the server's
+        settings allow: see docs/references.md. A URI that may not be read is refused with INVALID_REQUEST, or, where that
+        shows only later, with the batch's `status_message`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetBatch(self, request, context):
         """Returns a batch as it stands. Needs `imports:read`.
         """
@@ -110,6 +131,11 @@ def add_BatchServiceServicer_to_server(servicer, server):
                     servicer.UploadBatch,
                     request_deserializer=ingot_dot_v1_dot_batch__service__pb2.UploadBatchRequest.FromString,
                     response_serializer=ingot_dot_v1_dot_batch__service__pb2.UploadBatchResponse.SerializeToString,
+            ),
+            'ReferenceBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReferenceBatch,
+                    request_deserializer=ingot_dot_v1_dot_batch__service__pb2.ReferenceBatchRequest.FromString,
+                    response_serializer=ingot_dot_v1_dot_batch__service__pb2.ReferenceBatchResponse.SerializeToString,
             ),
             'GetBatch': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBatch,
@@ -155,6 +181,33 @@ class BatchService(object):
             '/ingot.v1.BatchService/UploadBatch',
             ingot_dot_v1_dot_batch__service__pb2.UploadBatchRequest.SerializeToString,
             ingot_dot_v1_dot_batch__service__pb2.UploadBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReferenceBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ingot.v1.BatchService/ReferenceBatch',
+            ingot_dot_v1_dot_batch__service__pb2.ReferenceBatchRequest.SerializeToString,
+            ingot_dot_v1_dot_batch__service__pb2.ReferenceBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

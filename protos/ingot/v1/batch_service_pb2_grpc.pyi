@@ -30,6 +30,18 @@ class BatchServiceStub:
 
     Faulty records are not an error of this call: they are counted, kept and listed by ListImportErrors.
     """
+    ReferenceBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ReferenceBatchRequest, _batch_service_pb2.ReferenceBatchResponse]
+    """Makes a batch that the server fetches by itself. Needs `imports:write`.
+
+    Answers at once; the batch is fetched in the background, by any server, and goes on after a fault at the same byte.
+    Follow it with WatchBatch. Its upload stage is SUCCESS or FAILURE, never WARNING: faults in single records count in
+    its processing stage. The import may be finished meanwhile. The same batch id with the same URI and format again
+    returns the batch as it is; with others it is refused with CONTENT_DIFFERS.
+
+    `https://` and `http://` are read if their address is public; others, and `file://` and `s3://`, as the server's
+    settings allow: see docs/references.md. A URI that may not be read is refused with INVALID_REQUEST, or, where that
+    shows only later, with the batch's `status_message`.
+    """
     GetBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.GetBatchRequest, _batch_service_pb2.GetBatchResponse]
     """Returns a batch as it stands. Needs `imports:read`."""
     ListBatches: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ListBatchesRequest, _batch_service_pb2.ListBatchesResponse]
@@ -62,6 +74,24 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         server. Finishing a finished batch again with the same total changes nothing.
 
         Faulty records are not an error of this call: they are counted, kept and listed by ListImportErrors.
+        """
+
+    @_abc_1.abstractmethod
+    def ReferenceBatch(
+        self,
+        request: _batch_service_pb2.ReferenceBatchRequest,
+        context: _aio.ServicerContext[_batch_service_pb2.ReferenceBatchRequest, _abc.Awaitable[_batch_service_pb2.ReferenceBatchResponse]],
+    ) -> _abc.Awaitable[_batch_service_pb2.ReferenceBatchResponse]:
+        """Makes a batch that the server fetches by itself. Needs `imports:write`.
+
+        Answers at once; the batch is fetched in the background, by any server, and goes on after a fault at the same byte.
+        Follow it with WatchBatch. Its upload stage is SUCCESS or FAILURE, never WARNING: faults in single records count in
+        its processing stage. The import may be finished meanwhile. The same batch id with the same URI and format again
+        returns the batch as it is; with others it is refused with CONTENT_DIFFERS.
+
+        `https://` and `http://` are read if their address is public; others, and `file://` and `s3://`, as the server's
+        settings allow: see docs/references.md. A URI that may not be read is refused with INVALID_REQUEST, or, where that
+        shows only later, with the batch's `status_message`.
         """
 
     @_abc_1.abstractmethod

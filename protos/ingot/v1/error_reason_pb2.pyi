@@ -152,6 +152,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
     `{"reason": "FILTER_TOO_SLOW", "domain": "ingot.v1", "metadata": {"seconds": "10"}}`
     """
+    ERROR_REASON_TOO_MANY_IMPORTS: _ErrorReason.ValueType  # 24
+    """RESOURCE_EXHAUSTED. The account has as many unfinished imports as it may have: finish, commit or cancel one, or wait
+    for the end of one; `google.rpc.QuotaFailure` and `google.rpc.RetryInfo` come with it.
+
+    `{"reason": "TOO_MANY_IMPORTS", "domain": "ingot.v1", "metadata": {"limit": "10", "import_id": "42"}}`
+    """
+    ERROR_REASON_NOTHING_TO_RETRY: _ErrorReason.ValueType  # 25
+    """FAILED_PRECONDITION. The import has rejected no record in its processing stage.
+
+    `{"reason": "NOTHING_TO_RETRY", "domain": "ingot.v1", "metadata": {"import_id": "42"}}`
+    """
+    ERROR_REASON_REJECTS_GONE: _ErrorReason.ValueType  # 26
+    """FAILED_PRECONDITION. What the import received is no longer kept, and the rejected records with it; their errors are
+    still listed.
+
+    `{"reason": "REJECTS_GONE", "domain": "ingot.v1", "metadata": {"import_id": "42"}}`
+    """
+    ERROR_REASON_SANDBOX_KEY: _ErrorReason.ValueType  # 27
+    """PERMISSION_DENIED. The key is a sandbox key, with which nothing can be stored or taken away.
+
+    `{"reason": "SANDBOX_KEY", "domain": "ingot.v1"}`
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused: the `reason` of the `google.rpc.ErrorInfo` that comes with every error, without the prefix
@@ -289,5 +311,27 @@ ERROR_REASON_FILTER_TOO_SLOW: ErrorReason.ValueType  # 23
 declare the field as indexed.
 
 `{"reason": "FILTER_TOO_SLOW", "domain": "ingot.v1", "metadata": {"seconds": "10"}}`
+"""
+ERROR_REASON_TOO_MANY_IMPORTS: ErrorReason.ValueType  # 24
+"""RESOURCE_EXHAUSTED. The account has as many unfinished imports as it may have: finish, commit or cancel one, or wait
+for the end of one; `google.rpc.QuotaFailure` and `google.rpc.RetryInfo` come with it.
+
+`{"reason": "TOO_MANY_IMPORTS", "domain": "ingot.v1", "metadata": {"limit": "10", "import_id": "42"}}`
+"""
+ERROR_REASON_NOTHING_TO_RETRY: ErrorReason.ValueType  # 25
+"""FAILED_PRECONDITION. The import has rejected no record in its processing stage.
+
+`{"reason": "NOTHING_TO_RETRY", "domain": "ingot.v1", "metadata": {"import_id": "42"}}`
+"""
+ERROR_REASON_REJECTS_GONE: ErrorReason.ValueType  # 26
+"""FAILED_PRECONDITION. What the import received is no longer kept, and the rejected records with it; their errors are
+still listed.
+
+`{"reason": "REJECTS_GONE", "domain": "ingot.v1", "metadata": {"import_id": "42"}}`
+"""
+ERROR_REASON_SANDBOX_KEY: ErrorReason.ValueType  # 27
+"""PERMISSION_DENIED. The key is a sandbox key, with which nothing can be stored or taken away.
+
+`{"reason": "SANDBOX_KEY", "domain": "ingot.v1"}`
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

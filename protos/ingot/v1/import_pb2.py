@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from ingot.v1 import field_pb2 as ingot_dot_v1_dot_field__pb2
 from ingot.v1 import stage_pb2 as ingot_dot_v1_dot_stage__pb2
+from ingot.v1 import write_mode_pb2 as ingot_dot_v1_dot_write__mode__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15ingot/v1/import.proto\x12\x08ingot.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14ingot/v1/field.proto\x1a\x14ingot/v1/stage.proto\"\xcb\x04\n\x06Import\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\r\n\x05table\x18\x02 \x01(\t\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.ingot.v1.ImportState\x12\x15\n\rstate_message\x18\x04 \x01(\t\x12&\n\x06\x63ounts\x18\x05 \x01(\x0b\x32\x16.ingot.v1.RecordCounts\x12\'\n\x06upload\x18\x06 \x01(\x0b\x32\x17.ingot.v1.StageProgress\x12+\n\nprocessing\x18\x07 \x01(\x0b\x32\x17.ingot.v1.StageProgress\x12\x13\n\x0b\x62\x61tch_count\x18\x08 \x01(\x05\x12\x12\n\nkey_fields\x18\t \x03(\t\x12,\n\x06labels\x18\n \x03(\x0b\x32\x1c.ingot.v1.Import.LabelsEntry\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kind\x18\x0f \x01(\t\x12)\n\x07reading\x18\x10 \x01(\x0b\x32\x18.ingot.v1.ReadingOptions\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc9\x01\n\nImportSpec\x12\r\n\x05table\x18\x01 \x01(\t\x12\x12\n\nkey_fields\x18\x02 \x03(\t\x12\x30\n\x06labels\x18\x03 \x03(\x0b\x32 .ingot.v1.ImportSpec.LabelsEntry\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12)\n\x07reading\x18\x05 \x01(\x0b\x32\x18.ingot.v1.ReadingOptions\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xf8\x01\n\x0bImportState\x12\x1c\n\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16IMPORT_STATE_RECEIVING\x10\x01\x12\x1b\n\x17IMPORT_STATE_PROCESSING\x10\x02\x12\x1b\n\x17IMPORT_STATE_CANCELLING\x10\x03\x12\x1a\n\x16IMPORT_STATE_SUCCEEDED\x10\x04\x12$\n IMPORT_STATE_PARTIALLY_SUCCEEDED\x10\x05\x12\x17\n\x13IMPORT_STATE_FAILED\x10\x06\x12\x1a\n\x16IMPORT_STATE_CANCELLED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15ingot/v1/import.proto\x12\x08ingot.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14ingot/v1/field.proto\x1a\x14ingot/v1/stage.proto\x1a\x19ingot/v1/write_mode.proto\"\xba\x06\n\x06Import\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\r\n\x05table\x18\x02 \x01(\t\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.ingot.v1.ImportState\x12\x15\n\rstate_message\x18\x04 \x01(\t\x12&\n\x06\x63ounts\x18\x05 \x01(\x0b\x32\x16.ingot.v1.RecordCounts\x12\'\n\x06upload\x18\x06 \x01(\x0b\x32\x17.ingot.v1.StageProgress\x12+\n\nprocessing\x18\x07 \x01(\x0b\x32\x17.ingot.v1.StageProgress\x12\x13\n\x0b\x62\x61tch_count\x18\x08 \x01(\x05\x12\x12\n\nkey_fields\x18\t \x03(\t\x12,\n\x06labels\x18\n \x03(\x0b\x32\x1c.ingot.v1.Import.LabelsEntry\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kind\x18\x0f \x01(\t\x12)\n\x07reading\x18\x10 \x01(\x0b\x32\x18.ingot.v1.ReadingOptions\x12!\n\x04mode\x18\x11 \x01(\x0e\x32\x13.ingot.v1.WriteMode\x12\x15\n\rvalidate_only\x18\x12 \x01(\x08\x12\x0e\n\x06staged\x18\x13 \x01(\x08\x12&\n\treconcile\x18\x14 \x01(\x0b\x32\x13.ingot.v1.Reconcile\x12\x17\n\nmax_errors\x18\x15 \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x0fmax_error_ratio\x18\x16 \x01(\x01H\x01\x88\x01\x01\x12\x10\n\x08retry_of\x18\x17 \x01(\t\x12\x0f\n\x07removed\x18\x18 \x01(\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_max_errorsB\x12\n\x10_max_error_ratio\"\x95\x03\n\nImportSpec\x12\r\n\x05table\x18\x01 \x01(\t\x12\x12\n\nkey_fields\x18\x02 \x03(\t\x12\x30\n\x06labels\x18\x03 \x03(\x0b\x32 .ingot.v1.ImportSpec.LabelsEntry\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12)\n\x07reading\x18\x05 \x01(\x0b\x32\x18.ingot.v1.ReadingOptions\x12!\n\x04mode\x18\x06 \x01(\x0e\x32\x13.ingot.v1.WriteMode\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\x12\x0e\n\x06staged\x18\x08 \x01(\x08\x12&\n\treconcile\x18\t \x01(\x0b\x32\x13.ingot.v1.Reconcile\x12\x17\n\nmax_errors\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x0fmax_error_ratio\x18\x0b \x01(\x01H\x01\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_max_errorsB\x12\n\x10_max_error_ratio\"A\n\tReconcile\x12\x1e\n\x11max_deleted_ratio\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x14\n\x12_max_deleted_ratio*\x9a\x02\n\x0bImportState\x12\x1c\n\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16IMPORT_STATE_RECEIVING\x10\x01\x12\x1b\n\x17IMPORT_STATE_PROCESSING\x10\x02\x12\x1b\n\x17IMPORT_STATE_CANCELLING\x10\x03\x12\x1a\n\x16IMPORT_STATE_SUCCEEDED\x10\x04\x12$\n IMPORT_STATE_PARTIALLY_SUCCEEDED\x10\x05\x12\x17\n\x13IMPORT_STATE_FAILED\x10\x06\x12\x1a\n\x16IMPORT_STATE_CANCELLED\x10\x07\x12 \n\x1cIMPORT_STATE_AWAITING_COMMIT\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,14 +39,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORT_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_IMPORTSPEC_LABELSENTRY']._loaded_options = None
   _globals['_IMPORTSPEC_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_IMPORTSTATE']._serialized_start=907
-  _globals['_IMPORTSTATE']._serialized_end=1155
-  _globals['_IMPORT']._serialized_start=113
-  _globals['_IMPORT']._serialized_end=700
-  _globals['_IMPORT_LABELSENTRY']._serialized_start=655
-  _globals['_IMPORT_LABELSENTRY']._serialized_end=700
-  _globals['_IMPORTSPEC']._serialized_start=703
-  _globals['_IMPORTSPEC']._serialized_end=904
-  _globals['_IMPORTSPEC_LABELSENTRY']._serialized_start=655
-  _globals['_IMPORTSPEC_LABELSENTRY']._serialized_end=700
+  _globals['_IMPORTSTATE']._serialized_start=1444
+  _globals['_IMPORTSTATE']._serialized_end=1726
+  _globals['_IMPORT']._serialized_start=140
+  _globals['_IMPORT']._serialized_end=966
+  _globals['_IMPORT_LABELSENTRY']._serialized_start=886
+  _globals['_IMPORT_LABELSENTRY']._serialized_end=931
+  _globals['_IMPORTSPEC']._serialized_start=969
+  _globals['_IMPORTSPEC']._serialized_end=1374
+  _globals['_IMPORTSPEC_LABELSENTRY']._serialized_start=886
+  _globals['_IMPORTSPEC_LABELSENTRY']._serialized_end=931
+  _globals['_RECONCILE']._serialized_start=1376
+  _globals['_RECONCILE']._serialized_end=1441
 # @@protoc_insertion_point(module_scope)

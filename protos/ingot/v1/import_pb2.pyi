@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from ingot.v1 import field_pb2 as _field_pb2
 from ingot.v1 import stage_pb2 as _stage_pb2
+from ingot.v1 import write_mode_pb2 as _write_mode_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -33,19 +34,26 @@ class _ImportStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImportSta
     IMPORT_STATE_RECEIVING: _ImportState.ValueType  # 1
     """Batches may still be uploaded. What has arrived is processed at the same time."""
     IMPORT_STATE_PROCESSING: _ImportState.ValueType  # 2
-    """No more batches will come (FinishImport was called); the rest of the records is being processed."""
+    """No more batches will come (FinishImport was called); the rest of the records is being processed, or the import is
+    being committed.
+    """
     IMPORT_STATE_CANCELLING: _ImportState.ValueType  # 3
     """A cancel was asked for and is being carried out."""
     IMPORT_STATE_SUCCEEDED: _ImportState.ValueType  # 4
-    """Final: every record was imported."""
+    """Final: every record was imported; of an import that only validates: would have been."""
     IMPORT_STATE_PARTIALLY_SUCCEEDED: _ImportState.ValueType  # 5
     """Final: some records were imported and some were rejected."""
     IMPORT_STATE_FAILED: _ImportState.ValueType  # 6
-    """Final: no record was imported, or the service gave up; `state_message` says which, and why. What was written before
-    stays written.
+    """Final: no record was imported, too many were rejected, or the service gave up; `state_message` says which, and why.
+    What was written before stays written; of a staged import that is nothing.
     """
     IMPORT_STATE_CANCELLED: _ImportState.ValueType  # 7
     """Final: the import was cancelled. Records that were written before stay written; `counts` says how many."""
+    IMPORT_STATE_AWAITING_COMMIT: _ImportState.ValueType  # 8
+    """All records of a staged import are processed, and nothing is written yet: look at `counts`, the errors and
+    RecordService.ListRecords, then call CommitImport or CancelImport. Not final. An import that nobody goes on with is
+    cancelled after 72 hours (a setting of the server), here and in RECEIVING.
+    """
 
 class ImportState(_ImportState, metaclass=_ImportStateEnumTypeWrapper):
     """Where an import stands. Words ending in ...ING pass; SUCCEEDED, PARTIALLY_SUCCEEDED, FAILED and CANCELLED are final."""
@@ -55,19 +63,26 @@ IMPORT_STATE_UNSPECIFIED: ImportState.ValueType  # 0
 IMPORT_STATE_RECEIVING: ImportState.ValueType  # 1
 """Batches may still be uploaded. What has arrived is processed at the same time."""
 IMPORT_STATE_PROCESSING: ImportState.ValueType  # 2
-"""No more batches will come (FinishImport was called); the rest of the records is being processed."""
+"""No more batches will come (FinishImport was called); the rest of the records is being processed, or the import is
+being committed.
+"""
 IMPORT_STATE_CANCELLING: ImportState.ValueType  # 3
 """A cancel was asked for and is being carried out."""
 IMPORT_STATE_SUCCEEDED: ImportState.ValueType  # 4
-"""Final: every record was imported."""
+"""Final: every record was imported; of an import that only validates: would have been."""
 IMPORT_STATE_PARTIALLY_SUCCEEDED: ImportState.ValueType  # 5
 """Final: some records were imported and some were rejected."""
 IMPORT_STATE_FAILED: ImportState.ValueType  # 6
-"""Final: no record was imported, or the service gave up; `state_message` says which, and why. What was written before
-stays written.
+"""Final: no record was imported, too many were rejected, or the service gave up; `state_message` says which, and why.
+What was written before stays written; of a staged import that is nothing.
 """
 IMPORT_STATE_CANCELLED: ImportState.ValueType  # 7
 """Final: the import was cancelled. Records that were written before stay written; `counts` says how many."""
+IMPORT_STATE_AWAITING_COMMIT: ImportState.ValueType  # 8
+"""All records of a staged import are processed, and nothing is written yet: look at `counts`, the errors and
+RecordService.ListRecords, then call CommitImport or CancelImport. Not final. An import that nobody goes on with is
+cancelled after 72 hours (a setting of the server), here and in RECEIVING.
+"""
 Global___ImportState: _TypeAlias = ImportState  # noqa: Y015
 
 @_typing.final
@@ -117,6 +132,14 @@ class Import(_message.Message):
     FINISH_TIME_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     READING_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    STAGED_FIELD_NUMBER: _builtins.int
+    RECONCILE_FIELD_NUMBER: _builtins.int
+    MAX_ERRORS_FIELD_NUMBER: _builtins.int
+    MAX_ERROR_RATIO_FIELD_NUMBER: _builtins.int
+    RETRY_OF_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
     import_id: _builtins.str
     """The import's id, made by the server: a decimal number as a string."""
     table: _builtins.str
@@ -124,8 +147,9 @@ class Import(_message.Message):
     state: Global___ImportState.ValueType
     """Where the import stands."""
     state_message: _builtins.str
-    """Why the import is in this state, in one sentence, where the state alone does not say it: set when the import is
-    FAILED. Empty otherwise.
+    """Why the import is in this state, what stayed and what to do, in a sentence or two, where the state alone does not say
+    it: when the import is AWAITING_COMMIT, FAILED or CANCELLED, when it only validates, and when something did not go as it
+    was asked for. Empty otherwise.
     """
     batch_count: _builtins.int
     """How many batches belong to the import."""
@@ -133,9 +157,31 @@ class Import(_message.Message):
     """The `request_id` the import was created with; empty if none was given."""
     kind: _builtins.str
     """The kind of the table's records when the import was created, as in `CONTACTS`."""
+    mode: _write_mode_pb2.WriteMode.ValueType
+    """What happens to a record whose key the table holds already."""
+    validate_only: _builtins.bool
+    """Whether nothing is stored: see ImportSpec."""
+    staged: _builtins.bool
+    """Whether nothing is written before CommitImport: see ImportSpec."""
+    max_errors: _builtins.int
+    """How many records may be rejected: see ImportSpec."""
+    max_error_ratio: _builtins.float
+    """Which share of the records may be rejected: see ImportSpec."""
+    retry_of: _builtins.str
+    """The id of the import whose rejected records this one tries again (RetryImport); empty otherwise."""
+    removed: _builtins.int
+    """How many records of the table a full replacement has deleted because the import did not name them; before the commit:
+    would delete. They are not among `counts`, which count the records received.
+    """
     @_builtins.property
     def counts(self) -> _stage_pb2.RecordCounts:
-        """What became of the records so far; exact, and never going back. In a final state these are the final numbers."""
+        """What became of the records so far; exact, and never going back. In a final state these are the final numbers.
+
+        Of an import that is staged, only validates or reconciles: what would become of them, until it is committed. The
+        commit processes the records again, by what the table holds then, and its end puts its own numbers here. If there is
+        no commit in the end, because the import is FAILED or CANCELLED, nothing of it is there, and all that is not rejected
+        counts as pending; only an import that validates keeps its numbers.
+        """
 
     @_builtins.property
     def upload(self) -> _stage_pb2.StageProgress:
@@ -173,6 +219,10 @@ class Import(_message.Message):
         import was created.
         """
 
+    @_builtins.property
+    def reconcile(self) -> Global___Reconcile:
+        """Set if the import is a full replacement: see ImportSpec."""
+
     def __init__(
         self,
         *,
@@ -192,12 +242,27 @@ class Import(_message.Message):
         finish_time: _timestamp_pb2.Timestamp | None = ...,
         kind: _builtins.str = ...,
         reading: _field_pb2.ReadingOptions | None = ...,
+        mode: _write_mode_pb2.WriteMode.ValueType = ...,
+        validate_only: _builtins.bool = ...,
+        staged: _builtins.bool = ...,
+        reconcile: Global___Reconcile | None = ...,
+        max_errors: _builtins.int | None = ...,
+        max_error_ratio: _builtins.float | None = ...,
+        retry_of: _builtins.str = ...,
+        removed: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "processing", b"processing", "reading", b"reading", "update_time", b"update_time", "upload", b"upload"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_error_ratio", b"_max_error_ratio", "_max_errors", b"_max_errors", "counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "max_error_ratio", b"max_error_ratio", "max_errors", b"max_errors", "processing", b"processing", "reading", b"reading", "reconcile", b"reconcile", "update_time", b"update_time", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_count", b"batch_count", "counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "import_id", b"import_id", "key_fields", b"key_fields", "kind", b"kind", "labels", b"labels", "processing", b"processing", "reading", b"reading", "request_id", b"request_id", "state", b"state", "state_message", b"state_message", "table", b"table", "update_time", b"update_time", "upload", b"upload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_error_ratio", b"_max_error_ratio", "_max_errors", b"_max_errors", "batch_count", b"batch_count", "counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "import_id", b"import_id", "key_fields", b"key_fields", "kind", b"kind", "labels", b"labels", "max_error_ratio", b"max_error_ratio", "max_errors", b"max_errors", "mode", b"mode", "processing", b"processing", "reading", b"reading", "reconcile", b"reconcile", "removed", b"removed", "request_id", b"request_id", "retry_of", b"retry_of", "staged", b"staged", "state", b"state", "state_message", b"state_message", "table", b"table", "update_time", b"update_time", "upload", b"upload", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_error_ratio: _TypeAlias = _typing.Literal["max_error_ratio"]  # noqa: Y015
+    _WhichOneofArgType__max_error_ratio: _TypeAlias = _typing.Literal["_max_error_ratio", b"_max_error_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__max_errors: _TypeAlias = _typing.Literal["max_errors"]  # noqa: Y015
+    _WhichOneofArgType__max_errors: _TypeAlias = _typing.Literal["_max_errors", b"_max_errors"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_error_ratio) -> _WhichOneofReturnType__max_error_ratio | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_errors) -> _WhichOneofReturnType__max_errors | None: ...
 
 Global___Import: _TypeAlias = Import  # noqa: Y015
 
@@ -232,11 +297,36 @@ class ImportSpec(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     READING_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    STAGED_FIELD_NUMBER: _builtins.int
+    RECONCILE_FIELD_NUMBER: _builtins.int
+    MAX_ERRORS_FIELD_NUMBER: _builtins.int
+    MAX_ERROR_RATIO_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """Required. The table to write to: 1 to 63 letters, digits and underscores. It is made if it does not exist."""
     kind: _builtins.str
     """The kind of the records, one of ListKinds, as in `CONTACTS`. Leave it empty to use the table's; a new table is GENERIC
     then. Another kind than the table's is refused.
+    """
+    mode: _write_mode_pb2.WriteMode.ValueType
+    """What happens to a record whose key the table holds already; REPLACE if not given."""
+    validate_only: _builtins.bool
+    """Goes through everything and stores no record, and makes no table: a rehearsal with the same report. The records are
+    checked against what the table holds, and against each other. Not together with `staged`. Imports made with a
+    sandbox key are always so.
+    """
+    staged: _builtins.bool
+    """Stops in AWAITING_COMMIT when everything is processed. CommitImport then writes all records in one transaction:
+    others see all of them or none.
+    """
+    max_errors: _builtins.int
+    """How many records may be rejected; one more, and the import is FAILED. No limit if unset. What was written before
+    stays; with `staged` or `reconcile` nothing is written.
+    """
+    max_error_ratio: _builtins.float
+    """Which share of the records received may be rejected, from 0 to 1; with more the import is FAILED. No limit if unset.
+    It is looked at once everything is received: before that, nobody knows of how many it is a share.
     """
     @_builtins.property
     def key_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -257,6 +347,13 @@ class ImportSpec(_message.Message):
     def reading(self) -> _field_pb2.ReadingOptions:
         """How values are read that say too little about themselves; what is empty is taken from the table."""
 
+    @_builtins.property
+    def reconcile(self) -> Global___Reconcile:
+        """Makes the import a full replacement: records of the table that it does not name are deleted. All is written in one
+        transaction when everything is received (or, with `staged`, at CommitImport). Needs the scope `records:delete` too.
+        Not with the mode DELETE.
+        """
+
     def __init__(
         self,
         *,
@@ -265,11 +362,55 @@ class ImportSpec(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         kind: _builtins.str = ...,
         reading: _field_pb2.ReadingOptions | None = ...,
+        mode: _write_mode_pb2.WriteMode.ValueType = ...,
+        validate_only: _builtins.bool = ...,
+        staged: _builtins.bool = ...,
+        reconcile: Global___Reconcile | None = ...,
+        max_errors: _builtins.int | None = ...,
+        max_error_ratio: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reading", b"reading"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_error_ratio", b"_max_error_ratio", "_max_errors", b"_max_errors", "max_error_ratio", b"max_error_ratio", "max_errors", b"max_errors", "reading", b"reading", "reconcile", b"reconcile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_fields", b"key_fields", "kind", b"kind", "labels", b"labels", "reading", b"reading", "table", b"table"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_error_ratio", b"_max_error_ratio", "_max_errors", b"_max_errors", "key_fields", b"key_fields", "kind", b"kind", "labels", b"labels", "max_error_ratio", b"max_error_ratio", "max_errors", b"max_errors", "mode", b"mode", "reading", b"reading", "reconcile", b"reconcile", "staged", b"staged", "table", b"table", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_error_ratio: _TypeAlias = _typing.Literal["max_error_ratio"]  # noqa: Y015
+    _WhichOneofArgType__max_error_ratio: _TypeAlias = _typing.Literal["_max_error_ratio", b"_max_error_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__max_errors: _TypeAlias = _typing.Literal["max_errors"]  # noqa: Y015
+    _WhichOneofArgType__max_errors: _TypeAlias = _typing.Literal["_max_errors", b"_max_errors"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_error_ratio) -> _WhichOneofReturnType__max_error_ratio | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_errors) -> _WhichOneofReturnType__max_errors | None: ...
 
 Global___ImportSpec: _TypeAlias = ImportSpec  # noqa: Y015
+
+@_typing.final
+class Reconcile(_message.Message):
+    """How a full replacement deletes the records that an import does not name.
+
+    A record that was rejected is named as well, and protects the table's record. While the key of a rejected record is not
+    known (but of an empty line or record, which names nothing), nothing is deleted, and `state_message` says so. An import
+    without any good record is FAILED and deletes nothing.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_DELETED_RATIO_FIELD_NUMBER: _builtins.int
+    max_deleted_ratio: _builtins.float
+    """Which share of the table's records may be deleted, from 0 to 1; 0.2 if unset. If it were more, the import is FAILED
+    and nothing is written.
+    """
+    def __init__(
+        self,
+        *,
+        max_deleted_ratio: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_deleted_ratio", b"_max_deleted_ratio", "max_deleted_ratio", b"max_deleted_ratio"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_deleted_ratio", b"_max_deleted_ratio", "max_deleted_ratio", b"max_deleted_ratio"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_deleted_ratio: _TypeAlias = _typing.Literal["max_deleted_ratio"]  # noqa: Y015
+    _WhichOneofArgType__max_deleted_ratio: _TypeAlias = _typing.Literal["_max_deleted_ratio", b"_max_deleted_ratio"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_deleted_ratio) -> _WhichOneofReturnType__max_deleted_ratio | None: ...
+
+Global___Reconcile: _TypeAlias = Reconcile  # noqa: Y015

@@ -492,6 +492,102 @@ class CancelImportResponse(_message.Message):
 Global___CancelImportResponse: _TypeAlias = CancelImportResponse  # noqa: Y015
 
 @_typing.final
+class CommitImportRequest(_message.Message):
+    """Asks to commit a staged import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    import_id: _builtins.str
+    """Required. The import's id."""
+    def __init__(
+        self,
+        *,
+        import_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_id", b"import_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommitImportRequest: _TypeAlias = CommitImportRequest  # noqa: Y015
+
+@_typing.final
+class CommitImportResponse(_message.Message):
+    """Carries the import that is being committed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_JOB_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def import_job(self) -> _import_pb2.Import:
+        """The import, in PROCESSING or already in a final state."""
+
+    def __init__(
+        self,
+        *,
+        import_job: _import_pb2.Import | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["import_job", b"import_job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_job", b"import_job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommitImportResponse: _TypeAlias = CommitImportResponse  # noqa: Y015
+
+@_typing.final
+class RetryImportRequest(_message.Message):
+    """Asks for another try of rejected records."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    import_id: _builtins.str
+    """Required. The id of the import that rejected them."""
+    request_id: _builtins.str
+    """Makes the call idempotent: see CreateImportRequest."""
+    def __init__(
+        self,
+        *,
+        import_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_id", b"import_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryImportRequest: _TypeAlias = RetryImportRequest  # noqa: Y015
+
+@_typing.final
+class RetryImportResponse(_message.Message):
+    """Carries the new import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_JOB_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def import_job(self) -> _import_pb2.Import:
+        """The new import."""
+
+    def __init__(
+        self,
+        *,
+        import_job: _import_pb2.Import | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["import_job", b"import_job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_job", b"import_job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryImportResponse: _TypeAlias = RetryImportResponse  # noqa: Y015
+
+@_typing.final
 class DeleteImportRequest(_message.Message):
     """Asks to delete an import."""
 
@@ -607,6 +703,54 @@ class ListImportErrorsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListImportErrorsResponse: _TypeAlias = ListImportErrorsResponse  # noqa: Y015
+
+@_typing.final
+class ExportImportRejectsRequest(_message.Message):
+    """Asks for the rejected records of an import as a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    import_id: _builtins.str
+    """Required. The import's id."""
+    format: Global___ErrorExportFormat.ValueType
+    """The file's format; NDJSON if not given."""
+    def __init__(
+        self,
+        *,
+        import_id: _builtins.str = ...,
+        format: Global___ErrorExportFormat.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "import_id", b"import_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportImportRejectsRequest: _TypeAlias = ExportImportRejectsRequest  # noqa: Y015
+
+@_typing.final
+class ExportImportRejectsResponse(_message.Message):
+    """Carries a piece of the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: _builtins.int
+    lines: _builtins.str
+    """Whole lines. All pieces in order make up the file, in UTF-8."""
+    def __init__(
+        self,
+        *,
+        lines: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportImportRejectsResponse: _TypeAlias = ExportImportRejectsResponse  # noqa: Y015
 
 @_typing.final
 class ExportImportErrorsRequest(_message.Message):

@@ -69,6 +69,11 @@ class ImportServiceStub(object):
                 request_serializer=ingot_dot_v1_dot_import__service__pb2.FinishImportRequest.SerializeToString,
                 response_deserializer=ingot_dot_v1_dot_import__service__pb2.FinishImportResponse.FromString,
                 _registered_method=True)
+        self.CommitImport = channel.unary_unary(
+                '/ingot.v1.ImportService/CommitImport',
+                request_serializer=ingot_dot_v1_dot_import__service__pb2.CommitImportRequest.SerializeToString,
+                response_deserializer=ingot_dot_v1_dot_import__service__pb2.CommitImportResponse.FromString,
+                _registered_method=True)
         self.CancelImport = channel.unary_unary(
                 '/ingot.v1.ImportService/CancelImport',
                 request_serializer=ingot_dot_v1_dot_import__service__pb2.CancelImportRequest.SerializeToString,
@@ -79,6 +84,11 @@ class ImportServiceStub(object):
                 request_serializer=ingot_dot_v1_dot_import__service__pb2.DeleteImportRequest.SerializeToString,
                 response_deserializer=ingot_dot_v1_dot_import__service__pb2.DeleteImportResponse.FromString,
                 _registered_method=True)
+        self.RetryImport = channel.unary_unary(
+                '/ingot.v1.ImportService/RetryImport',
+                request_serializer=ingot_dot_v1_dot_import__service__pb2.RetryImportRequest.SerializeToString,
+                response_deserializer=ingot_dot_v1_dot_import__service__pb2.RetryImportResponse.FromString,
+                _registered_method=True)
         self.ListImportErrors = channel.unary_unary(
                 '/ingot.v1.ImportService/ListImportErrors',
                 request_serializer=ingot_dot_v1_dot_import__service__pb2.ListImportErrorsRequest.SerializeToString,
@@ -88,6 +98,11 @@ class ImportServiceStub(object):
                 '/ingot.v1.ImportService/ExportImportErrors',
                 request_serializer=ingot_dot_v1_dot_import__service__pb2.ExportImportErrorsRequest.SerializeToString,
                 response_deserializer=ingot_dot_v1_dot_import__service__pb2.ExportImportErrorsResponse.FromString,
+                _registered_method=True)
+        self.ExportImportRejects = channel.unary_stream(
+                '/ingot.v1.ImportService/ExportImportRejects',
+                request_serializer=ingot_dot_v1_dot_import__service__pb2.ExportImportRejectsRequest.SerializeToString,
+                response_deserializer=ingot_dot_v1_dot_import__service__pb2.ExportImportRejectsResponse.FromString,
                 _registered_method=True)
 
 
@@ -103,7 +118,8 @@ class ImportServiceServicer(object):
         """Creates an import in state RECEIVING. Needs the scope `imports:write`.
 
         Idempotent if `request_id` is given. Makes the table if it does not exist. Refused with KEY_FIELDS_DIFFER if the
-        table is keyed by other fields.
+        table is keyed by other fields, and with TOO_MANY_IMPORTS if the account has 10 unfinished imports (a setting of the
+        server; those that only validate are counted by themselves).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,8 +165,21 @@ class ImportServiceServicer(object):
     def FinishImport(self, request, context):
         """Declares that no more batches will come: RECEIVING becomes PROCESSING. Needs `imports:write`.
 
-        Refused with BATCH_UNFINISHED while a batch is not finished. Idempotent: an import that is already finished is
-        returned as it is. An import that was cancelled is refused with IMPORT_STATE.
+        Refused with BATCH_UNFINISHED while an upload is not finished; batches that the server fetches may still be under way.
+        Idempotent: an import that is already finished is returned as it is. An import that was cancelled is refused with
+        IMPORT_STATE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CommitImport(self, request, context):
+        """Commits a staged import: AWAITING_COMMIT becomes PROCESSING, and all records are written in one transaction. Needs
+        `imports:write`.
+
+        The records are processed again, by what the table holds now, so `counts` and errors may end differently from what
+        was looked at. Idempotent: an import that is being committed, or was, is returned as it is. Refused with IMPORT_STATE
+        in any other state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,8 +188,9 @@ class ImportServiceServicer(object):
     def CancelImport(self, request, context):
         """Cancels an import that is not final. Needs `imports:write`.
 
-        Records already written stay; the rest is dropped and counted as pending. Idempotent on a cancelled import;
-        refused with IMPORT_STATE on any other final state.
+        Records already written stay, of a staged import there are none, also while it is being committed; the rest is dropped
+        and counted as pending. `state_message` says what stayed. Idempotent on a cancelled import; refused with IMPORT_STATE
+        on any other final state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,6 +200,20 @@ class ImportServiceServicer(object):
         """Deletes a final import with its batches and errors; the records it wrote stay. Needs `imports:delete`.
 
         Refused with IMPORT_STATE before a final state: cancel the import first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryImport(self, request, context):
+        """Makes a new import of the records that a final import has rejected in its processing stage, as they were sent. Needs
+        `imports:write`.
+
+        The same table, mode, reading and budget, but never a full replacement; `staged` and `validate_only` as before. For
+        what was missing and is there now, such as contacts that orders name. The import finishes by itself: follow it with
+        WatchImport. Records that could not be read in the upload stage have to be mended first: see ExportImportRejects.
+        Idempotent if `request_id` is given. Refused with IMPORT_STATE before a final state, with NOTHING_TO_RETRY, and with
+        REJECTS_GONE when what was received has been deleted (24 hours after the end; a setting of the server).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,6 +231,21 @@ class ImportServiceServicer(object):
 
     def ExportImportErrors(self, request, context):
         """Streams all stored errors of an import as a file, NDJSON or CSV. Needs `imports:read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportImportRejects(self, request, context):
+        """Streams the rejected records of an import as a file that can be mended and imported again, NDJSON or CSV. Needs
+        `imports:read`.
+
+        Each record has its own fields, as they were sent, and what is wrong with it in a field `ingot:errors`; the place it
+        came from is in `ingot:batch`, `ingot:index` and `ingot:line`, and a record that could not be read is in
+        `ingot:raw`. When such a file is uploaded, as CSV or NDJSON, these fields are taken away again, so it may be saved by
+        a spreadsheet in between: mend the cells, leave the columns. In CSV, a column whose values are not all texts is called
+        `name:json`, and its cells hold JSON; a cell that a spreadsheet would take for a formula is preceded by an apostrophe.
+        Refused with REJECTS_GONE as RetryImport.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -225,6 +284,11 @@ def add_ImportServiceServicer_to_server(servicer, server):
                     request_deserializer=ingot_dot_v1_dot_import__service__pb2.FinishImportRequest.FromString,
                     response_serializer=ingot_dot_v1_dot_import__service__pb2.FinishImportResponse.SerializeToString,
             ),
+            'CommitImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommitImport,
+                    request_deserializer=ingot_dot_v1_dot_import__service__pb2.CommitImportRequest.FromString,
+                    response_serializer=ingot_dot_v1_dot_import__service__pb2.CommitImportResponse.SerializeToString,
+            ),
             'CancelImport': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelImport,
                     request_deserializer=ingot_dot_v1_dot_import__service__pb2.CancelImportRequest.FromString,
@@ -235,6 +299,11 @@ def add_ImportServiceServicer_to_server(servicer, server):
                     request_deserializer=ingot_dot_v1_dot_import__service__pb2.DeleteImportRequest.FromString,
                     response_serializer=ingot_dot_v1_dot_import__service__pb2.DeleteImportResponse.SerializeToString,
             ),
+            'RetryImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryImport,
+                    request_deserializer=ingot_dot_v1_dot_import__service__pb2.RetryImportRequest.FromString,
+                    response_serializer=ingot_dot_v1_dot_import__service__pb2.RetryImportResponse.SerializeToString,
+            ),
             'ListImportErrors': grpc.unary_unary_rpc_method_handler(
                     servicer.ListImportErrors,
                     request_deserializer=ingot_dot_v1_dot_import__service__pb2.ListImportErrorsRequest.FromString,
@@ -244,6 +313,11 @@ def add_ImportServiceServicer_to_server(servicer, server):
                     servicer.ExportImportErrors,
                     request_deserializer=ingot_dot_v1_dot_import__service__pb2.ExportImportErrorsRequest.FromString,
                     response_serializer=ingot_dot_v1_dot_import__service__pb2.ExportImportErrorsResponse.SerializeToString,
+            ),
+            'ExportImportRejects': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportImportRejects,
+                    request_deserializer=ingot_dot_v1_dot_import__service__pb2.ExportImportRejectsRequest.FromString,
+                    response_serializer=ingot_dot_v1_dot_import__service__pb2.ExportImportRejectsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -424,6 +498,33 @@ class ImportService(object):
             _registered_method=True)
 
     @staticmethod
+    def CommitImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ingot.v1.ImportService/CommitImport',
+            ingot_dot_v1_dot_import__service__pb2.CommitImportRequest.SerializeToString,
+            ingot_dot_v1_dot_import__service__pb2.CommitImportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CancelImport(request,
             target,
             options=(),
@@ -478,6 +579,33 @@ class ImportService(object):
             _registered_method=True)
 
     @staticmethod
+    def RetryImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ingot.v1.ImportService/RetryImport',
+            ingot_dot_v1_dot_import__service__pb2.RetryImportRequest.SerializeToString,
+            ingot_dot_v1_dot_import__service__pb2.RetryImportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListImportErrors(request,
             target,
             options=(),
@@ -521,6 +649,33 @@ class ImportService(object):
             '/ingot.v1.ImportService/ExportImportErrors',
             ingot_dot_v1_dot_import__service__pb2.ExportImportErrorsRequest.SerializeToString,
             ingot_dot_v1_dot_import__service__pb2.ExportImportErrorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportImportRejects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/ingot.v1.ImportService/ExportImportRejects',
+            ingot_dot_v1_dot_import__service__pb2.ExportImportRejectsRequest.SerializeToString,
+            ingot_dot_v1_dot_import__service__pb2.ExportImportRejectsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,7 +25,8 @@ class ImportServiceStub:
     """Creates an import in state RECEIVING. Needs the scope `imports:write`.
 
     Idempotent if `request_id` is given. Makes the table if it does not exist. Refused with KEY_FIELDS_DIFFER if the
-    table is keyed by other fields.
+    table is keyed by other fields, and with TOO_MANY_IMPORTS if the account has 10 unfinished imports (a setting of the
+    server; those that only validate are counted by themselves).
     """
     RunImport: _aio.StreamUnaryMultiCallable[_import_service_pb2.RunImportRequest, _import_service_pb2.RunImportResponse]
     """Creates an import, uploads one batch with the id `main` and finishes both, in one call. Needs `imports:write`.
@@ -49,19 +50,39 @@ class ImportServiceStub:
     FinishImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.FinishImportRequest, _import_service_pb2.FinishImportResponse]
     """Declares that no more batches will come: RECEIVING becomes PROCESSING. Needs `imports:write`.
 
-    Refused with BATCH_UNFINISHED while a batch is not finished. Idempotent: an import that is already finished is
-    returned as it is. An import that was cancelled is refused with IMPORT_STATE.
+    Refused with BATCH_UNFINISHED while an upload is not finished; batches that the server fetches may still be under way.
+    Idempotent: an import that is already finished is returned as it is. An import that was cancelled is refused with
+    IMPORT_STATE.
+    """
+    CommitImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.CommitImportRequest, _import_service_pb2.CommitImportResponse]
+    """Commits a staged import: AWAITING_COMMIT becomes PROCESSING, and all records are written in one transaction. Needs
+    `imports:write`.
+
+    The records are processed again, by what the table holds now, so `counts` and errors may end differently from what
+    was looked at. Idempotent: an import that is being committed, or was, is returned as it is. Refused with IMPORT_STATE
+    in any other state.
     """
     CancelImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.CancelImportRequest, _import_service_pb2.CancelImportResponse]
     """Cancels an import that is not final. Needs `imports:write`.
 
-    Records already written stay; the rest is dropped and counted as pending. Idempotent on a cancelled import;
-    refused with IMPORT_STATE on any other final state.
+    Records already written stay, of a staged import there are none, also while it is being committed; the rest is dropped
+    and counted as pending. `state_message` says what stayed. Idempotent on a cancelled import; refused with IMPORT_STATE
+    on any other final state.
     """
     DeleteImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.DeleteImportRequest, _import_service_pb2.DeleteImportResponse]
     """Deletes a final import with its batches and errors; the records it wrote stay. Needs `imports:delete`.
 
     Refused with IMPORT_STATE before a final state: cancel the import first.
+    """
+    RetryImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.RetryImportRequest, _import_service_pb2.RetryImportResponse]
+    """Makes a new import of the records that a final import has rejected in its processing stage, as they were sent. Needs
+    `imports:write`.
+
+    The same table, mode, reading and budget, but never a full replacement; `staged` and `validate_only` as before. For
+    what was missing and is there now, such as contacts that orders name. The import finishes by itself: follow it with
+    WatchImport. Records that could not be read in the upload stage have to be mended first: see ExportImportRejects.
+    Idempotent if `request_id` is given. Refused with IMPORT_STATE before a final state, with NOTHING_TO_RETRY, and with
+    REJECTS_GONE when what was received has been deleted (24 hours after the end; a setting of the server).
     """
     ListImportErrors: _aio.UnaryUnaryMultiCallable[_import_service_pb2.ListImportErrorsRequest, _import_service_pb2.ListImportErrorsResponse]
     """Lists the errors of an import's records, by batch and index, in pages. Needs `imports:read`.
@@ -71,6 +92,17 @@ class ImportServiceStub:
     """
     ExportImportErrors: _aio.UnaryStreamMultiCallable[_import_service_pb2.ExportImportErrorsRequest, _import_service_pb2.ExportImportErrorsResponse]
     """Streams all stored errors of an import as a file, NDJSON or CSV. Needs `imports:read`."""
+    ExportImportRejects: _aio.UnaryStreamMultiCallable[_import_service_pb2.ExportImportRejectsRequest, _import_service_pb2.ExportImportRejectsResponse]
+    """Streams the rejected records of an import as a file that can be mended and imported again, NDJSON or CSV. Needs
+    `imports:read`.
+
+    Each record has its own fields, as they were sent, and what is wrong with it in a field `ingot:errors`; the place it
+    came from is in `ingot:batch`, `ingot:index` and `ingot:line`, and a record that could not be read is in
+    `ingot:raw`. When such a file is uploaded, as CSV or NDJSON, these fields are taken away again, so it may be saved by
+    a spreadsheet in between: mend the cells, leave the columns. In CSV, a column whose values are not all texts is called
+    `name:json`, and its cells hold JSON; a cell that a spreadsheet would take for a formula is preceded by an apostrophe.
+    Refused with REJECTS_GONE as RetryImport.
+    """
 
 class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
     """Creates imports, follows them, and tells what became of every record.
@@ -89,7 +121,8 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates an import in state RECEIVING. Needs the scope `imports:write`.
 
         Idempotent if `request_id` is given. Makes the table if it does not exist. Refused with KEY_FIELDS_DIFFER if the
-        table is keyed by other fields.
+        table is keyed by other fields, and with TOO_MANY_IMPORTS if the account has 10 unfinished imports (a setting of the
+        server; those that only validate are counted by themselves).
         """
 
     @_abc_1.abstractmethod
@@ -143,8 +176,23 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_import_service_pb2.FinishImportResponse]:
         """Declares that no more batches will come: RECEIVING becomes PROCESSING. Needs `imports:write`.
 
-        Refused with BATCH_UNFINISHED while a batch is not finished. Idempotent: an import that is already finished is
-        returned as it is. An import that was cancelled is refused with IMPORT_STATE.
+        Refused with BATCH_UNFINISHED while an upload is not finished; batches that the server fetches may still be under way.
+        Idempotent: an import that is already finished is returned as it is. An import that was cancelled is refused with
+        IMPORT_STATE.
+        """
+
+    @_abc_1.abstractmethod
+    def CommitImport(
+        self,
+        request: _import_service_pb2.CommitImportRequest,
+        context: _aio.ServicerContext[_import_service_pb2.CommitImportRequest, _abc.Awaitable[_import_service_pb2.CommitImportResponse]],
+    ) -> _abc.Awaitable[_import_service_pb2.CommitImportResponse]:
+        """Commits a staged import: AWAITING_COMMIT becomes PROCESSING, and all records are written in one transaction. Needs
+        `imports:write`.
+
+        The records are processed again, by what the table holds now, so `counts` and errors may end differently from what
+        was looked at. Idempotent: an import that is being committed, or was, is returned as it is. Refused with IMPORT_STATE
+        in any other state.
         """
 
     @_abc_1.abstractmethod
@@ -155,8 +203,9 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_import_service_pb2.CancelImportResponse]:
         """Cancels an import that is not final. Needs `imports:write`.
 
-        Records already written stay; the rest is dropped and counted as pending. Idempotent on a cancelled import;
-        refused with IMPORT_STATE on any other final state.
+        Records already written stay, of a staged import there are none, also while it is being committed; the rest is dropped
+        and counted as pending. `state_message` says what stayed. Idempotent on a cancelled import; refused with IMPORT_STATE
+        on any other final state.
         """
 
     @_abc_1.abstractmethod
@@ -168,6 +217,22 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a final import with its batches and errors; the records it wrote stay. Needs `imports:delete`.
 
         Refused with IMPORT_STATE before a final state: cancel the import first.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryImport(
+        self,
+        request: _import_service_pb2.RetryImportRequest,
+        context: _aio.ServicerContext[_import_service_pb2.RetryImportRequest, _abc.Awaitable[_import_service_pb2.RetryImportResponse]],
+    ) -> _abc.Awaitable[_import_service_pb2.RetryImportResponse]:
+        """Makes a new import of the records that a final import has rejected in its processing stage, as they were sent. Needs
+        `imports:write`.
+
+        The same table, mode, reading and budget, but never a full replacement; `staged` and `validate_only` as before. For
+        what was missing and is there now, such as contacts that orders name. The import finishes by itself: follow it with
+        WatchImport. Records that could not be read in the upload stage have to be mended first: see ExportImportRejects.
+        Idempotent if `request_id` is given. Refused with IMPORT_STATE before a final state, with NOTHING_TO_RETRY, and with
+        REJECTS_GONE when what was received has been deleted (24 hours after the end; a setting of the server).
         """
 
     @_abc_1.abstractmethod
@@ -189,5 +254,22 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_import_service_pb2.ExportImportErrorsRequest, _abc.AsyncIterator[_import_service_pb2.ExportImportErrorsResponse]],
     ) -> _abc.AsyncIterator[_import_service_pb2.ExportImportErrorsResponse]:
         """Streams all stored errors of an import as a file, NDJSON or CSV. Needs `imports:read`."""
+
+    @_abc_1.abstractmethod
+    def ExportImportRejects(
+        self,
+        request: _import_service_pb2.ExportImportRejectsRequest,
+        context: _aio.ServicerContext[_import_service_pb2.ExportImportRejectsRequest, _abc.AsyncIterator[_import_service_pb2.ExportImportRejectsResponse]],
+    ) -> _abc.AsyncIterator[_import_service_pb2.ExportImportRejectsResponse]:
+        """Streams the rejected records of an import as a file that can be mended and imported again, NDJSON or CSV. Needs
+        `imports:read`.
+
+        Each record has its own fields, as they were sent, and what is wrong with it in a field `ingot:errors`; the place it
+        came from is in `ingot:batch`, `ingot:index` and `ingot:line`, and a record that could not be read is in
+        `ingot:raw`. When such a file is uploaded, as CSV or NDJSON, these fields are taken away again, so it may be saved by
+        a spreadsheet in between: mend the cells, leave the columns. In CSV, a column whose values are not all texts is called
+        `name:json`, and its cells hold JSON; a cell that a spreadsheet would take for a formula is preceded by an apostrophe.
+        Refused with REJECTS_GONE as RetryImport.
+        """
 
 def add_ImportServiceServicer_to_server(servicer: ImportServiceServicer, server: _aio.Server) -> None: ...

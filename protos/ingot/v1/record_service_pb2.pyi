@@ -7,10 +7,12 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from ingot.v1 import field_pb2 as _field_pb2
 from ingot.v1 import record_error_pb2 as _record_error_pb2
 from ingot.v1 import record_pb2 as _record_pb2
 from ingot.v1 import stage_pb2 as _stage_pb2
+from ingot.v1 import write_mode_pb2 as _write_mode_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,6 +23,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _StagedPart:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StagedPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StagedPart.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STAGED_PART_UNSPECIFIED: _StagedPart.ValueType  # 0
+    """The same as WRITTEN."""
+    STAGED_PART_WRITTEN: _StagedPart.ValueType  # 1
+    """The records that it would create or change, as they would be then."""
+    STAGED_PART_DELETED: _StagedPart.ValueType  # 2
+    """The records that it would delete, as they are: by the mode DELETE, or because a full replacement does not name them."""
+
+class StagedPart(_StagedPart, metaclass=_StagedPartEnumTypeWrapper):
+    """A part of what a staged import would do."""
+
+STAGED_PART_UNSPECIFIED: StagedPart.ValueType  # 0
+"""The same as WRITTEN."""
+STAGED_PART_WRITTEN: StagedPart.ValueType  # 1
+"""The records that it would create or change, as they would be then."""
+STAGED_PART_DELETED: StagedPart.ValueType  # 2
+"""The records that it would delete, as they are: by the mode DELETE, or because a full replacement does not name them."""
+Global___StagedPart: _TypeAlias = StagedPart  # noqa: Y015
 
 @_typing.final
 class WriteRecordsRequest(_message.Message):
@@ -33,10 +59,16 @@ class WriteRecordsRequest(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     READING_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """Required. The table; made if it does not exist."""
     kind: _builtins.str
     """The kind of the records. See ImportSpec."""
+    mode: _write_mode_pb2.WriteMode.ValueType
+    """What happens to a record whose key the table holds already; REPLACE if not given."""
+    validate_only: _builtins.bool
+    """Answers as if the records were written, and stores nothing. Always so with a sandbox key."""
     @_builtins.property
     def key_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The fields whose values make up a record's key. See ImportSpec."""
@@ -57,10 +89,12 @@ class WriteRecordsRequest(_message.Message):
         records: _abc.Iterable[_record_pb2.Record] | None = ...,
         kind: _builtins.str = ...,
         reading: _field_pb2.ReadingOptions | None = ...,
+        mode: _write_mode_pb2.WriteMode.ValueType = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_fields", b"key_fields", "kind", b"kind", "reading", b"reading", "records", b"records", "table", b"table"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_fields", b"key_fields", "kind", b"kind", "mode", b"mode", "reading", b"reading", "records", b"records", "table", b"table", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -166,6 +200,8 @@ class ListRecordsRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
+    STAGED_IMPORT_ID_FIELD_NUMBER: _builtins.int
+    STAGED_PART_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """Required. The table."""
     page_size: _builtins.int
@@ -182,6 +218,13 @@ class ListRecordsRequest(_message.Message):
     """The field to order by, and ` desc` for the largest first, as in `points desc`; by key if empty. Records without a
     value come last.
     """
+    staged_import_id: _builtins.str
+    """Shows what an import into the table would do that is AWAITING_COMMIT (or about to be), instead of what the table
+    holds: its id. Needs `imports:read` too. Refused with IMPORT_STATE for an import that is final, or writes at once:
+    it is neither staged, nor a full replacement, nor does it only validate.
+    """
+    staged_part: Global___StagedPart.ValueType
+    """With `staged_import_id`: which part of it."""
     def __init__(
         self,
         *,
@@ -191,10 +234,12 @@ class ListRecordsRequest(_message.Message):
         view: _record_pb2.RecordView.ValueType = ...,
         filter: _builtins.str = ...,
         order_by: _builtins.str = ...,
+        staged_import_id: _builtins.str = ...,
+        staged_part: Global___StagedPart.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "table", b"table", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "staged_import_id", b"staged_import_id", "staged_part", b"staged_part", "table", b"table", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -237,6 +282,8 @@ class ExportRecordsRequest(_message.Message):
     TABLE_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
+    STAGED_IMPORT_ID_FIELD_NUMBER: _builtins.int
+    STAGED_PART_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """Required. The table."""
     filter: _builtins.str
@@ -247,16 +294,22 @@ class ExportRecordsRequest(_message.Message):
     """The field to order by, and ` desc` for the largest first, as in `points desc`; by key if empty. Records without a
     value come last.
     """
+    staged_import_id: _builtins.str
+    """Shows a staged import instead of the table: see ListRecordsRequest."""
+    staged_part: Global___StagedPart.ValueType
+    """With `staged_import_id`: which part of it."""
     def __init__(
         self,
         *,
         table: _builtins.str = ...,
         filter: _builtins.str = ...,
         order_by: _builtins.str = ...,
+        staged_import_id: _builtins.str = ...,
+        staged_part: Global___StagedPart.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "table", b"table"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "staged_import_id", b"staged_import_id", "staged_part", b"staged_part", "table", b"table"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from ingot.v1 import record_error_pb2 as ingot_dot_v1_dot_record__error__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14ingot/v1/stage.proto\x12\x08ingot.v1\x1a\x1bingot/v1/record_error.proto\"\x8c\x01\n\x0cRecordCounts\x12\x10\n\x08received\x18\x01 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\x0f\n\x07updated\x18\x03 \x01(\x03\x12\x11\n\tunchanged\x18\x04 \x01(\x03\x12\x12\n\nsuperseded\x18\x05 \x01(\x03\x12\x10\n\x08rejected\x18\x06 \x01(\x03\x12\x0f\n\x07pending\x18\x07 \x01(\x03\"\xa6\x01\n\rStageProgress\x12#\n\x05state\x18\x01 \x01(\x0e\x32\x14.ingot.v1.StageState\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x03\x12\x10\n\x08rejected\x18\x03 \x01(\x03\x12\x14\n\x07percent\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12*\n\x0c\x65rror_groups\x18\x05 \x03(\x0b\x32\x14.ingot.v1.ErrorGroupB\n\n\x08_percent\"\xcb\x01\n\nErrorGroup\x12#\n\x05stage\x18\x01 \x01(\x0e\x32\x14.ingot.v1.ErrorStage\x12\'\n\x04\x63ode\x18\x02 \x01(\x0e\x32\x19.ingot.v1.RecordErrorCode\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\x12&\n\x07\x65xample\x18\x05 \x01(\x0b\x32\x15.ingot.v1.RecordError\x12)\n\x08severity\x18\x06 \x01(\x0e\x32\x17.ingot.v1.ErrorSeverity*\xa6\x01\n\nStageState\x12\x1b\n\x17STAGE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13STAGE_STATE_PENDING\x10\x01\x12\x17\n\x13STAGE_STATE_RUNNING\x10\x02\x12\x17\n\x13STAGE_STATE_SUCCESS\x10\x03\x12\x17\n\x13STAGE_STATE_WARNING\x10\x04\x12\x17\n\x13STAGE_STATE_FAILURE\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14ingot/v1/stage.proto\x12\x08ingot.v1\x1a\x1bingot/v1/record_error.proto\"\xae\x01\n\x0cRecordCounts\x12\x10\n\x08received\x18\x01 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\x0f\n\x07updated\x18\x03 \x01(\x03\x12\x11\n\tunchanged\x18\x04 \x01(\x03\x12\x12\n\nsuperseded\x18\x05 \x01(\x03\x12\x10\n\x08rejected\x18\x06 \x01(\x03\x12\x0f\n\x07pending\x18\x07 \x01(\x03\x12\x0f\n\x07skipped\x18\x08 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\t \x01(\x03\"\xa6\x01\n\rStageProgress\x12#\n\x05state\x18\x01 \x01(\x0e\x32\x14.ingot.v1.StageState\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x03\x12\x10\n\x08rejected\x18\x03 \x01(\x03\x12\x14\n\x07percent\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12*\n\x0c\x65rror_groups\x18\x05 \x03(\x0b\x32\x14.ingot.v1.ErrorGroupB\n\n\x08_percent\"\xcb\x01\n\nErrorGroup\x12#\n\x05stage\x18\x01 \x01(\x0e\x32\x14.ingot.v1.ErrorStage\x12\'\n\x04\x63ode\x18\x02 \x01(\x0e\x32\x19.ingot.v1.RecordErrorCode\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\x12&\n\x07\x65xample\x18\x05 \x01(\x0b\x32\x15.ingot.v1.RecordError\x12)\n\x08severity\x18\x06 \x01(\x0e\x32\x17.ingot.v1.ErrorSeverity*\xa6\x01\n\nStageState\x12\x1b\n\x17STAGE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13STAGE_STATE_PENDING\x10\x01\x12\x17\n\x13STAGE_STATE_RUNNING\x10\x02\x12\x17\n\x13STAGE_STATE_SUCCESS\x10\x03\x12\x17\n\x13STAGE_STATE_WARNING\x10\x04\x12\x17\n\x13STAGE_STATE_FAILURE\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ingot.v1.stage_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STAGESTATE']._serialized_start=582
-  _globals['_STAGESTATE']._serialized_end=748
+  _globals['_STAGESTATE']._serialized_start=616
+  _globals['_STAGESTATE']._serialized_end=782
   _globals['_RECORDCOUNTS']._serialized_start=64
-  _globals['_RECORDCOUNTS']._serialized_end=204
-  _globals['_STAGEPROGRESS']._serialized_start=207
-  _globals['_STAGEPROGRESS']._serialized_end=373
-  _globals['_ERRORGROUP']._serialized_start=376
-  _globals['_ERRORGROUP']._serialized_end=579
+  _globals['_RECORDCOUNTS']._serialized_end=238
+  _globals['_STAGEPROGRESS']._serialized_start=241
+  _globals['_STAGEPROGRESS']._serialized_end=407
+  _globals['_ERRORGROUP']._serialized_start=410
+  _globals['_ERRORGROUP']._serialized_end=613
 # @@protoc_insertion_point(module_scope)

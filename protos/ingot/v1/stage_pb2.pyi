@@ -59,7 +59,7 @@ Global___StageState: _TypeAlias = StageState  # noqa: Y015
 @_typing.final
 class RecordCounts(_message.Message):
     """What became of the records received, counted once each:
-    `received = created + updated + unchanged + superseded + rejected + pending`.
+    `received = created + updated + unchanged + skipped + deleted + superseded + rejected + pending`.
 
     Records are applied in the order of their index. The same key twice in one import: the last one wins.
     """
@@ -73,20 +73,28 @@ class RecordCounts(_message.Message):
     SUPERSEDED_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
     received: _builtins.int
     """Records received and made durable, good or bad."""
     created: _builtins.int
     """Records whose key was new to the table."""
     updated: _builtins.int
-    """Records that replaced a different record with the same key."""
+    """Records that replaced or changed a record with the same key."""
     unchanged: _builtins.int
-    """Records equal to what the table already held: nothing was written."""
+    """Records after which the table held what it had held before: nothing was written. In the mode DELETE: records that
+    were not there.
+    """
     superseded: _builtins.int
     """Records of this import that a later record of this import, with the same key, replaced."""
     rejected: _builtins.int
     """Records that were not imported because of the errors listed for them."""
     pending: _builtins.int
     """Records received and not yet processed. What is still pending when an import is CANCELLED or FAILED was dropped."""
+    skipped: _builtins.int
+    """Records left alone because the table held their key, in the mode SKIP_EXISTING."""
+    deleted: _builtins.int
+    """Records whose key was deleted from the table, in the mode DELETE."""
     def __init__(
         self,
         *,
@@ -97,10 +105,12 @@ class RecordCounts(_message.Message):
         superseded: _builtins.int = ...,
         rejected: _builtins.int = ...,
         pending: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+        deleted: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "pending", b"pending", "received", b"received", "rejected", b"rejected", "superseded", b"superseded", "unchanged", b"unchanged", "updated", b"updated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "deleted", b"deleted", "pending", b"pending", "received", b"received", "rejected", b"rejected", "skipped", b"skipped", "superseded", b"superseded", "unchanged", b"unchanged", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,6 +31,26 @@ class BatchStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """What the server fetches for a batch: one of the two."""
+
+    uri: str = ""
+    retry_of: int = 0
+    """The import whose rejected records these are."""
+    retry_batch_seq: int = 0
+    """The batch of that import."""
+    records: int = 0
+    """How many they are."""
+    version: str = ""
+    """Which version of the file is being fetched; empty before, or if it has none."""
+
+
+def shown_uri(uri: str) -> str:
+    """A URI without its query, which may be a secret."""
+    return uri.partition("#")[0].partition("?")[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """A batch as it stands."""
 
@@ -48,6 +68,10 @@ class Batch:
     processing: Stage
     create_time: datetime
     update_time: datetime
+    uri: str = ""
+    """Where the server fetches it from, without the query; empty for an upload."""
+    status_message: str = ""
+    """Why the server could not fetch it."""
 
 
 def batch_status(*, finished: bool, closed: bool, given_up: bool, done: bool, imported: int) -> BatchStatus:

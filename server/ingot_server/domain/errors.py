@@ -4,6 +4,7 @@
     ├── InvalidRequest          a field of the request is wrong
     ├── ApiKeyInvalid           no usable API key
     ├── ScopeMissing            the key does not allow it
+    ├── SandboxKey              nothing can be stored with the key
     ├── NotFound
     │   ├── ImportNotFound
     │   ├── BatchNotFound
@@ -21,10 +22,13 @@
     │   ├── TableInUse
     │   ├── RequestIdReused
     │   ├── ContentDiffers
-    │   └── FilterTooSlow
+    │   ├── FilterTooSlow
+    │   ├── NothingToRetry
+    │   └── RejectsGone
     └── Transient               the same call may succeed later
         ├── UploadConflict
         ├── ShuttingDown
+        ├── TooManyImports
         └── DatabaseUnavailable
 
 The message says what is wrong and what to do next. `facts` are for programs: they travel to the caller as the metadata
@@ -58,6 +62,10 @@ class ApiKeyInvalid(IngotError):
 
 class ScopeMissing(IngotError):
     """The API key lacks the scope that this call needs."""
+
+
+class SandboxKey(IngotError):
+    """The API key is a sandbox key, with which nothing can be stored or taken away: use another key."""
 
 
 class NotFound(IngotError):
@@ -132,6 +140,14 @@ class FilterTooSlow(Refused):
     """The filter or the order takes too long: narrow the filter, or declare the field as indexed."""
 
 
+class NothingToRetry(Refused):
+    """The import has rejected no record in its processing stage."""
+
+
+class RejectsGone(Refused):
+    """What the import received is no longer kept, and the rejected records with it."""
+
+
 class Transient(IngotError):
     """The same call may succeed later."""
 
@@ -142,6 +158,10 @@ class UploadConflict(Transient):
 
 class ShuttingDown(Transient):
     """The server is shutting down: go on from the committed offset, on any server."""
+
+
+class TooManyImports(Transient):
+    """The account has as many unfinished imports as it may have: finish, commit or cancel one."""
 
 
 class DatabaseUnavailable(Transient):

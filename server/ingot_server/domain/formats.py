@@ -31,11 +31,26 @@ class FileType(StrEnum):
     NDJSON = "NDJSON"
     CSV = "CSV"
     JSON_ARRAY = "JSON_ARRAY"
+    EXCEL = "EXCEL"
+    PARQUET = "PARQUET"
+
+    @property
+    def tabular(self) -> bool:
+        """Whether it can only be read as a whole file, by `ingot_tabular`."""
+        return self in (FileType.EXCEL, FileType.PARQUET)
+
+
+class Compression(StrEnum):
+    """How a file is compressed."""
+
+    NONE = "NONE"
+    GZIP = "GZIP"
+    ZSTD = "ZSTD"
 
 
 @dataclass(frozen=True)
 class DataFormat:
-    """How the bytes of a file are to be read. The last three are for CSV only."""
+    """How the bytes of a file are to be read. Delimiter, quote and columns are for CSV only, the sheet for EXCEL."""
 
     type: FileType = FileType.NDJSON
     encoding: str = "utf-8"
@@ -43,6 +58,9 @@ class DataFormat:
     quote: str = '"'
     columns: tuple[str, ...] = ()
     """The names of the columns, for a file without a header row."""
+    compression: Compression = Compression.NONE
+    sheet: str = ""
+    """The name of the sheet; the first one if empty."""
 
     def violations(self) -> dict[str, str]:
         """What is wrong with it: what was expected, by the path of the field in the API."""
@@ -51,6 +69,10 @@ class DataFormat:
     def _violations(self) -> Iterator[tuple[str, str]]:
         if codec(self.encoding) is None:
             yield "format.encoding", "expected an encoding without shift states, such as utf-8 or latin-1"
+        if self.type.tabular and self.compression is not Compression.NONE:
+            yield "format.compression", "expected none: Excel and Parquet files are compressed within"
+        if self.sheet and self.type is not FileType.EXCEL:
+            yield "format.sheet", "expected only for Excel"
         if self.type is not FileType.CSV:
             if self.columns:
                 yield "format.csv.columns", "expected only for CSV"

@@ -1,8 +1,9 @@
 """How far an import or a batch has come: counts, stages and their states."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from enum import StrEnum
+from operator import add
 
 from ingot_server.domain.records import ErrorCode, ErrorStage
 
@@ -27,11 +28,16 @@ class Counts:
     unchanged: int = 0
     superseded: int = 0
     rejected: int = 0
+    skipped: int = 0
+    deleted: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*map(add, astuple(self), astuple(other)))
 
     @property
     def imported(self) -> int:
         """Records that were accepted to the end, whether or not anything had to be written for them."""
-        return self.created + self.updated + self.unchanged + self.superseded
+        return self.created + self.updated + self.unchanged + self.superseded + self.skipped + self.deleted
 
     @property
     def pending(self) -> int:

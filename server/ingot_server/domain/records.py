@@ -20,10 +20,17 @@ FAULTS_MAX = 100
 
 
 class ErrorStage(IntEnum):
-    """The stage in which a fault was found; numbers as in the API."""
+    """The stage in which a fault was found; numbers as in the API, which does not know READING."""
 
     UPLOAD = 1
     PROCESSING = 2
+    READING = 3
+    """While a file was read that the server had fetched: told as PROCESSING, but not looked for again by a commit."""
+
+    @property
+    def told(self) -> "ErrorStage":
+        """The stage that callers are told."""
+        return ErrorStage.PROCESSING if self is ErrorStage.READING else self
 
 
 class Severity(IntEnum):

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingot_server.domain.errors import BatchFinished, IngotError, UploadConflict
+from ingot_server.domain.formats import Compression
 from ingot_server.domain.records import Decoded, ErrorStage, Reject
 from ingot_server.pipeline.packing import pack
 from ingot_server.pipeline.replaying import Content, content_crc32
-from ingot_server.storage import batches, chunks, errors, imports
+from ingot_server.storage import batches, chunks, compressed_parts, errors, imports
 from ingot_server.storage.batches import OpenBatch
 from ingot_server.storage.chunks import NewChunk
 from ingot_server.storage.database import Database
@@ -20,6 +21,8 @@ class _Pending:
     """What is received and not yet committed."""
 
     pieces: list[Decoded] = field(default_factory=list)
+    packed: list[bytes] = field(default_factory=list)
+    """The parts of a compressed file that are to be kept."""
     bytes: int = 0
     crc32: int = 0
     length: int = 0
@@ -46,6 +49,7 @@ class Appender:
         self._batch = batch
         self._errors_limit = errors_limit
         self._on_commit = on_commit
+        self._packed = batch.format is not None and batch.format.compression is not Compression.NONE
         self._pending = _Pending()
         self._committing = asyncio.Lock()
         self._broken = False
@@ -57,7 +61,7 @@ class Appender:
 
     @property
     def pending_bytes(self) -> int:
-        """The size of the records that are not yet committed."""
+        """The size of the records, and of the parts of a compressed file, that are not yet committed."""
         return self._pending.bytes
 
     @property
@@ -75,6 +79,16 @@ class Appender:
         self.end_offset += len(content)
         self.next_index += decoded.received
         self._decoder_state = decoder_state
+
+    def add_packed(self, content: bytes, *, keep: bool) -> None:
+        """Adds a part of a compressed file, before it is known what it holds. It is stored if `keep`."""
+        pending = self._pending
+        if keep:
+            pending.packed.append(content)
+            pending.bytes += len(content)
+        pending.crc32 = content_crc32(content, pending.crc32)
+        pending.length += len(content)
+        self.end_offset += len(content)
 
     async def commit(self, *, finish: bool = False) -> None:
         """Makes durable what was added; with `finish`, ends the batch in the same transaction.
@@ -104,42 +118,55 @@ class Appender:
         chunk = NewChunk(start, end, pending.crc32, pending.accepted, runs, payload)
         await self._database.retrying(lambda: self._commit_once(chunk, pending, decoder_state, finish=finish))
         batch.committed_offset = end
+        batch.received += pending.received
         batch.finished = finish
 
     async def _commit_once(
         self, chunk: NewChunk, pending: _Pending, decoder_state: dict[str, Any] | None, *, finish: bool
     ) -> None:
         batch, rejects = self._batch, pending.rejects
+        has_chunk = bool(pending.length or pending.accepted)
         async with self._database.transaction() as connection:
             storable = await errors.error_count_storable(connection, batch.import_id, rejects, self._errors_limit)
-            chunks_received = await batches.batch_append(
-                connection,
-                batch,
-                chunk.end_offset,
-                decoder_state,
-                accepted=pending.accepted,
-                rejected=pending.received - pending.accepted,
-                chunks_added=1 if pending.length else 0,
-                errors_stored=storable,
-            )
-            if chunks_received is not None:
-                if pending.length:
-                    await chunks.chunk_insert(connection, batch.batch_seq, chunks_received - 1, chunk)
-                await errors.error_add(
-                    connection, batch.import_id, batch.batch_seq, ErrorStage.UPLOAD, rejects, storable
+            chunks_received = None
+            if not self._packed or await compressed_parts.compressed_part_lock_batch(
+                connection, batch.batch_seq, batch.received
+            ):
+                chunks_received = await batches.batch_append(
+                    connection,
+                    batch,
+                    chunk.end_offset,
+                    decoder_state,
+                    accepted=pending.accepted,
+                    rejected=pending.received - pending.accepted,
+                    chunks_added=1 if has_chunk else 0,
+                    errors_stored=storable,
                 )
+            if chunks_received is not None:
+                if pending.packed and not finish:
+                    await compressed_parts.compressed_part_insert(
+                        connection, batch.batch_seq, chunk.start_offset, b"".join(pending.packed)
+                    )
+                if has_chunk:
+                    await chunks.chunk_insert(connection, batch.batch_seq, chunks_received - 1, chunk)
+                # A file that the server has fetched is read as part of its processing; an empty one was not fetched.
+                is_read_late = batch.source is not None and batch.source.uri and pending.received
+                stage = ErrorStage.READING if is_read_late else ErrorStage.UPLOAD
+                await errors.error_add(connection, batch.import_id, batch.batch_seq, stage, rejects, storable)
                 if finish:
+                    if self._packed:
+                        await compressed_parts.compressed_part_delete(connection, batch.batch_seq)
                     await batches.batch_finish(connection, batch.batch_seq, chunk.end_offset)
                 return
-        await self._explain_refusal(chunk, finish=finish)
+        await self._explain_refusal(chunk, batch.received + pending.received, finish=finish)
 
-    async def _explain_refusal(self, chunk: NewChunk, *, finish: bool) -> None:
+    async def _explain_refusal(self, chunk: NewChunk, received: int, *, finish: bool) -> None:
         """Why the batch is not as we knew it. Returns if it is because our own commit had taken effect."""
         batch = self._batch
         found = await batches.batch_find(self._database, batch.account_id, batch.import_id, batch.batch_id)
         if found is None:
             raise imports.import_not_found(batch.import_id)
-        if found.committed_offset == chunk.end_offset and found.finished == finish:
+        if (found.committed_offset, found.received, found.finished) == (chunk.end_offset, received, finish):
             sent = await chunks.chunk_contents(self._database, batch.batch_seq, chunk.start_offset)
             ours = chunks.SentContent(chunk.start_offset, chunk.end_offset, chunk.content_crc32)
             if sent == [ours] or chunk.start_offset == chunk.end_offset:

@@ -8,32 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.progress import Counts
 from ingot_server.domain.records import Fault, Severity
+from ingot_server.pipeline import exact_json
+from ingot_server.pipeline.folding import Fold, too_large
 from ingot_server.pipeline.keys import Keyed, key_of, read_keys
-from ingot_server.pipeline.mapping import look_up, map_rows
+from ingot_server.pipeline.mapping import look_up, map_rows, named_keys
+from ingot_server.pipeline.merging import fold_rows
 from ingot_server.pipeline.own_keys import without_keys
-from ingot_server.pipeline.validation import Row, Validator
-from ingot_server.storage import identifiers, records
+from ingot_server.pipeline.target import Target
+from ingot_server.pipeline.validation import Row
+from ingot_server.storage import branches, identifiers, records
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
 
 _ROWS_ON_LOOP_MAX = 10
 """More rows than this are mapped in a thread: one may have many references."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where records go."""
-
-    account_id: int
-    table_id: int
-    rules: Validator
-    key_fields: tuple[str, ...]
-    """Empty if they are not known yet, or the kind needs none."""
-    own_keys: bool
-    """Whether a record's `keys` field is an instruction."""
 
 
 @dataclass(slots=True)
@@ -86,13 +78,14 @@ def prepare(texts: Sequence[bytes], target: Target) -> Prepared:
 
 def _rows_of(prepared: Prepared) -> tuple[list[Row], tuple[str, ...]]:
     texts, target = prepared.texts, prepared.target
-    rules = target.rules
+    rules, mode = target.rules, target.mode
+    read = rules.read_names if mode is WriteMode.DELETE else rules.read_parts if mode.merges else rules.read
     if rules.kind.identifies_itself:
-        return rules.read(texts, range(len(texts))), ()
+        return read(texts, range(len(texts))), ()
     if not target.own_keys:
-        return _with_keys(rules.read(texts, range(len(texts))), target.key_fields), ()
+        return _with_keys(read(texts, range(len(texts))), target.key_fields), ()
     bare = without_keys(texts, target.key_fields)
-    rows = _with_keys(rules.read(bare.texts, bare.positions), target.key_fields or bare.named_keys)
+    rows = _with_keys(read(bare.texts, bare.positions), target.key_fields or bare.named_keys)
     rows += [Row(position, faults=[fault], is_faulty=True) for position, fault in bare.faults]
     return sorted(rows, key=lambda row: row.position), bare.named_keys
 
@@ -121,32 +114,98 @@ class Applied:
     rejected: list[Finding]
     doubted: list[Finding]
     """Those that were applied and have warnings."""
+    named: set[str]
+    """The keys that the records name, also the rejected ones, as far as they are known."""
+    nameless: int
+    """How many rejected records there are of which that is not known."""
 
 
 async def apply(connection: "Connection", prepared: Prepared, writer: int) -> Applied:
     """Writes records to their table, in their order, within the caller's transaction. Raises DataRefused."""
-    target = prepared.target
-    if target.rules.is_plain:
-        keyed = prepared.keyed
+    if prepared.target.rules.is_plain:
+        return await _apply_plain(connection, prepared, writer)
+    return await _apply_rows(connection, prepared, writer)
+
+
+async def _apply_plain(connection: "Connection", prepared: Prepared, writer: int) -> Applied:
+    target, keyed = prepared.target, prepared.keyed
+    named = {key for key, _ in keyed.records}
+    rejected = [Finding(position, (fault,), "") for position, fault in keyed.faults]
+    rejected += prepared.refused.values()
+    if target.base_id is not None:
+        await branches.branch_touch(connection, target.table_id, target.base_id, named)
+    if target.mode is WriteMode.REPLACE:
         counts = await records.record_apply(connection, target.table_id, writer, keyed.records)
-        rejected = [Finding(position, (fault,), "") for position, fault in keyed.faults]
-        rejected += prepared.refused.values()
-        return Applied(counts, sorted(rejected, key=lambda found: found.position), [])
-    rows = await prepared.take_rows()
-    around = await look_up(connection, target.account_id, target.table_id, target.rules, rows)
-    if len(rows) > _ROWS_ON_LOOP_MAX:
-        mapped = await asyncio.to_thread(map_rows, rows, target.rules, around)
     else:
-        mapped = map_rows(rows, target.rules, around)
-    counts = await records.record_apply(connection, target.table_id, writer, mapped.records)
+        held = await records.record_hold(connection, target.table_id, writer, named)
+        fold = Fold(target.mode, held)
+        rejected += await asyncio.to_thread(_fold_plain, keyed, fold)
+        await _write(connection, target, writer, fold)
+        counts = fold.counts
+    named.update(found.key for found in prepared.refused.values())
+    rejected.sort(key=lambda found: found.position)
+    return Applied(counts, rejected, [], named, len(keyed.faults))
+
+
+def _fold_plain(keyed: Keyed, fold: Fold) -> list[Finding]:
+    oversized = []
+    for position, (key, text) in zip(keyed.positions, keyed.records, strict=True):
+        if fold.mode is WriteMode.DELETE:
+            fold.delete(key)
+        elif fold.skips(key):
+            fold.skip()
+        else:
+            record = fold.merged(key, exact_json.decode(text.encode()))
+            if fault := too_large(record) if fold.mode.merges else None:
+                oversized.append(Finding(position, (fault,), key))
+            else:
+                fold.put(key, record)
+    return oversized
+
+
+async def _apply_rows(connection: "Connection", prepared: Prepared, writer: int) -> Applied:
+    target, rules = prepared.target, prepared.target.rules
+    rows = await prepared.take_rows()
+    if target.mode is WriteMode.REPLACE:
+        around = await look_up(connection, target, rows)
+        if len(rows) > _ROWS_ON_LOOP_MAX:
+            mapped = await asyncio.to_thread(map_rows, rows, rules, around)
+        else:
+            mapped = map_rows(rows, rules, around)
+        if target.base_id is not None and not rules.kind.identifiers:
+            keys = {key for key, _ in mapped}
+            await branches.branch_touch(connection, target.table_id, target.base_id, keys)
+        counts = await records.record_apply(connection, target.table_id, writer, mapped)
+    else:
+        fold, around = await fold_rows(connection, target, rows, writer)
+        await _write(connection, target, writer, fold)
+        counts = fold.counts
     if around.own.changed:
         await identifiers.identifier_change(connection, target.table_id, around.own.changes())
-    return Applied(counts, _findings(mapped.rejected, Severity.ERROR), _findings(mapped.doubted, Severity.WARNING))
+    named: set[str] = set()
+    nameless = 0
+    for row in rows:
+        keys = named_keys(row, rules, around)
+        named |= keys
+        nameless += not keys
+    return Applied(counts, _findings(rows, Severity.ERROR), _findings(rows, Severity.WARNING), named, nameless)
+
+
+async def _write(connection: "Connection", target: Target, writer: int, fold: Fold) -> None:
+    """Writes what has become of records."""
+    to_put = await asyncio.to_thread(fold.to_put)
+    await records.record_put(connection, target.table_id, writer, to_put, fold.new)
+    if doomed := fold.to_delete():
+        await records.record_delete(connection, target.table_id, doomed)
 
 
 def _findings(rows: Sequence[Row], severity: Severity) -> list[Finding]:
-    """What is wrong with rows; of rejected ones not the warnings, which tell of values that were accepted."""
+    """What is wrong with rows that are rejected, or with those that are not and have warnings.
+
+    Of rejected ones not the warnings, which tell of values that were accepted.
+    """
     return [
         Finding(row.position, [fault for fault in row.faults if fault.code.severity is severity], row.key)
         for row in rows
+        if row.faults and row.is_faulty == (severity is Severity.ERROR)
     ]

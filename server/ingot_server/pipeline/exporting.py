@@ -12,9 +12,10 @@ import msgspec
 
 from ingot_server.domain.filters import Condition, Order, Own
 from ingot_server.domain.progress import RecordError
+from ingot_server.pipeline.mending.cells import FORMULA_STARTS
 from ingot_server.storage import errors, records
 from ingot_server.storage.database import Database
-from ingot_server.storage.record_pages import After
+from ingot_server.storage.record_pages import After, Scope
 
 PAGE_ERRORS = 200
 PAGE_RECORDS = 2_000
@@ -38,8 +39,6 @@ _COLUMNS = (
     "raw",
     "raw_truncated",
 )
-# What spreadsheets take for the beginning of a formula (OWASP, CSV injection), with the full-width forms.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class ErrorFileFormat(StrEnum):
@@ -58,13 +57,13 @@ async def export_errors(
     line = _csv_line if format is ErrorFileFormat.CSV else _json_line
     everything, position = errors.ErrorFilter(), errors.FIRST_POSITION
     while page := await errors.error_list(database, account_id, import_id, everything, position, PAGE_ERRORS):
-        for piece in _pieces(line(_cells(error)) for _, error in page):
+        for piece in pieces(line(_cells(error)) for _, error in page):
             yield piece
         position = page[-1][0]
 
 
 async def export_records(
-    database: Database, table_id: int, condition: Condition | None, order: Order
+    database: Database, scope: Scope, condition: Condition | None, order: Order
 ) -> AsyncGenerator[str, None]:
     """The records of a table that meet a condition, as pieces of an NDJSON file, each of whole lines, in order.
 
@@ -78,9 +77,9 @@ async def export_records(
     more = True
     while more:
         page, more = await records.record_page(
-            database, table_id, condition, order, after, limit, bytes_max, seconds_max=PAGE_SECONDS_MAX
+            database, scope, condition, order, after, limit, bytes_max, seconds_max=PAGE_SECONDS_MAX
         )
-        for piece in _pieces(found.data + "\n" for _, found in page):
+        for piece in pieces(found.data + "\n" for _, found in page):
             yield piece
         if page:
             after = page[-1][0]
@@ -103,7 +102,8 @@ def _cells(error: RecordError) -> tuple[object, ...]:
     )
 
 
-def _pieces(lines: Iterable[str]) -> Iterator[str]:
+def pieces(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of a file in pieces that fit into messages."""
     piece: list[str] = []
     size = 0
     for line in lines:
@@ -132,4 +132,4 @@ def _csv_line(cells: tuple[object, ...]) -> str:
 def _neutral(cell: object) -> object:
     if isinstance(cell, bool):
         return "true" if cell else "false"
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell

@@ -18,15 +18,18 @@ async def find_record(database: Database, table: Table, key: str) -> StoredRecor
     return await records.record_get(database, table.table_id, key)
 
 
-async def delete_records(database: Database, table: Table, keys: Sequence[str]) -> int:
-    """Deletes the records with these keys or identifiers, and their identifiers; how many there were."""
+async def delete_records(database: Database, table: Table, keys: Sequence[str], *, rehearsed: bool = False) -> int:
+    """Deletes the records with these keys or identifiers, and their identifiers; how many there were.
+
+    If it is only rehearsed, they stay.
+    """
     fields, table_id = KINDS[table.rules.kind].identifiers, table.table_id
     spelled = {key: _identifier(table, key) for key in keys}
     texts = [text for text in spelled.values() if text]
     plain = [key for key, text in spelled.items() if not text]
 
     async def attempt() -> int:
-        async with database.transaction() as connection:
+        async with database.rehearsal() if rehearsed else database.transaction() as connection:
             if not fields:
                 return await records.record_delete(connection, table_id, keys)
             await tables.table_lock_identifiers(connection, table_id)

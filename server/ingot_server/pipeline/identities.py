@@ -113,6 +113,23 @@ class Identities:
                 self._change(key, mine, name, value)
         return key, completed
 
+    def forget(self, key: str, identifiers: Sequence[str]) -> None:
+        """Takes all its identifiers away from a record that is deleted, and must be held."""
+        mine = self.held.get(key, {})
+        for name in identifiers:
+            self._change(key, mine, name, None)
+
+    def know_held(self) -> None:
+        """Knows the owners also of those identifiers of the records held that nobody has asked for."""
+        held = {f"{name}:{value}": key for key, values in self.held.items() for name, value in values.items()}
+        self.owners |= held
+        self.stored |= held.keys()
+
+    def learn(self, further: "Identities") -> None:
+        """Adds what else is known of records that nobody changes here."""
+        self.owners |= further.owners
+        self.held |= further.held
+
     def _change(self, key: str, mine: dict[str, str], name: str, value: str | None) -> None:
         if (old := mine.pop(name, None)) is not None:
             self.owners.pop(f"{name}:{old}", None)

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingot_server.domain.blocked import BlockedType, blockable
+from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.records import ErrorCode
 from ingot_server.pipeline import exact_json
 from ingot_server.pipeline.identities import Identities, IdentityConflict, first_key
 from ingot_server.pipeline.keys import joined_key
 from ingot_server.pipeline.kinds import KINDS
 from ingot_server.pipeline.kinds.kind import DERIVED, Name, Reference
+from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import Row, Validator
-from ingot_server.storage import blocked_values, identifiers, records, tables
+from ingot_server.storage import blocked_values, branches, identifiers, records, tables
 from ingot_server.storage.records import KeyedRecord
 
 if TYPE_CHECKING:
@@ -39,35 +41,44 @@ class Surroundings:
     blocked: frozenset[tuple[BlockedType, str]] = frozenset()
 
 
-@dataclass(slots=True)
-class Mapped:
-    """What became of rows."""
-
-    records: list[KeyedRecord] = field(default_factory=list)
-    rejected: list[Row] = field(default_factory=list)
-    doubted: list[Row] = field(default_factory=list)
-    """Those among the records that have warnings."""
-
-
-async def look_up(
-    connection: "Connection", account_id: int, table_id: int, rules: Validator, rows: Sequence[Row]
-) -> Surroundings:
+async def look_up(connection: "Connection", target: Target, rows: Sequence[Row]) -> Surroundings:
     """Reads what is needed to map the rows. Nobody else gives identifiers to records of the table from then on."""
     found = Surroundings()
+    kind, table_id = target.rules.kind, target.table_id
+    if kind.identifiers:
+        named = [row.names for row in rows if row.names]
+        keys = {first_key(names[0]) for names in named}
+        if target.base_id is not None:
+            await _touch(connection, target, target.base_id, {name.text for names in named for name in names}, keys)
+        await tables.table_lock_identifiers(connection, table_id)
+        # A record that is only a part may leave out what the whole has, and is then asked for by that as well.
+        (found.own,) = await _identities(
+            connection, [table_id], named, kind.identifiers, ask_all=target.mode is not WriteMode.REPLACE
+        )
+        # Also of those that are known: an earlier record of these may take the identifier away.
+        found.own.taken = await records.record_keys_taken(connection, table_id, keys)
+    await look_around(connection, target.account_id, rows, found)
+    return found
+
+
+async def _touch(
+    connection: "Connection", target: Target, base_id: int, identifiers_: set[str], first_keys: set[str]
+) -> None:
+    """Has all records in the branch that may be meant, or that keep a new one from having its key."""
+    owners = await identifiers.identifier_find(connection, [base_id], list(identifiers_))
+    taken = await records.record_keys_taken(connection, base_id, first_keys)
+    keys = taken.union(owners[base_id].values())
+    fields = target.rules.kind.identifiers
+    await branches.branch_touch_identified(connection, target.table_id, base_id, keys, fields)
+
+
+async def look_around(connection: "Connection", account_id: int, rows: Sequence[Row], found: Surroundings) -> None:
+    """Adds what is blocked, and what the rows refer to, to what is known."""
     if any(row.addresses for row in rows) and await blocked_values.blocked_value_any(connection, account_id):
         wanted = {value for row in rows for type_, text, _ in row.addresses for value in blockable(type_, text)}
-        found.blocked = await blocked_values.blocked_value_find(connection, account_id, wanted)
-    kind = rules.kind
-    if kind.identifiers:
-        await tables.table_lock_identifiers(connection, table_id)
-        named = [row.names for row in rows if row.names]
-        (found.own,) = await _identities(connection, [table_id], named, kind.identifiers)
-        # Also of those that are known: an earlier record of these may take the identifier away.
-        keys = {first_key(names[0]) for names in named}
-        found.own.taken = await records.record_keys_taken(connection, table_id, keys)
+        found.blocked |= await blocked_values.blocked_value_find(connection, account_id, wanted)
     if references := [reference for row in rows for reference in row.references]:
         await _look_up_references(connection, account_id, references, found)
-    return found
 
 
 async def _look_up_references(
@@ -79,11 +90,16 @@ async def _look_up_references(
         named = [reference.names for reference in references if reference.kind == kind]
         table_ids = list(found_tables[kind])
         if KINDS[kind].identifiers:
-            identities = await _identities(connection, table_ids, named, KINDS[kind].identifiers)
-            found.others[kind] = dict(zip(found_tables[kind].values(), identities, strict=True))
+            # What is asked for later may name a record in two ways at once that were looked up one by one.
+            known = kind in found.others
+            identities = await _identities(connection, table_ids, named, KINDS[kind].identifiers, ask_all=known)
+            others = found.others.setdefault(kind, {})
+            for table, further in zip(found_tables[kind].values(), identities, strict=True):
+                others.setdefault(table, further).learn(further)
         else:
             keys = {name.value for names in named for name in names}
-            found.keys[kind] = await records.record_keys_existing(connection, table_ids, keys)
+            existing = await records.record_keys_existing(connection, table_ids, keys)
+            found.keys.setdefault(kind, set()).update(existing)
 
 
 async def _identities(
@@ -91,6 +107,8 @@ async def _identities(
     table_ids: Sequence[int],
     named: Sequence[Sequence[Name]],
     identifier_fields: Sequence[str],
+    *,
+    ask_all: bool = False,
 ) -> list[Identities]:
     wanted = {name.text for names in named for name in names}
     owners = await identifiers.identifier_find(connection, table_ids, list(wanted))
@@ -100,33 +118,53 @@ async def _identities(
         asked = {
             identities.owners[name.text]
             for names in named
-            if not identities.is_told(names, identifier_fields)
+            if ask_all or not identities.is_told(names, identifier_fields)
             for name in names
             if name.text in identities.owners
         }
         identities.held = await records.record_list_fields(connection, table_id, list(asked), identifier_fields)
+        if ask_all:
+            identities.know_held()
         found.append(identities)
     return found
 
 
-def map_rows(rows: Sequence[Row], rules: Validator, around: Surroundings) -> Mapped:
-    """What becomes of rows, in their order. Adds faults to them, and what is derived from what they refer to."""
-    mapped = Mapped()
+def map_rows(rows: Sequence[Row], rules: Validator, around: Surroundings) -> list[KeyedRecord]:
+    """The records that rows are to become, in their order; the others are faulty then.
+
+    Adds faults to rows, and what is derived from what they refer to.
+    """
+    mapped: list[KeyedRecord] = []
     for row in rows:
-        _blame_blocked(row, around)
-        referred = _follow_references(row, around) if row.references else {}
-        completed = _identify(row, rules, around, referred)
-        if row.is_faulty:
-            mapped.rejected.append(row)
-            continue
-        text = exact_json.encode(row.record) if referred or completed else row.text
-        mapped.records.append((row.key, text.decode()))
-        if row.faults:
-            mapped.doubted.append(row)
+        blame_blocked(row, around)
+        referred = follow_references(row, around) if row.references else {}
+        completed = identify(row, rules, around, referred)
+        if not row.is_faulty:
+            text = exact_json.encode(row.record) if referred or completed else row.text
+            mapped.append((row.key, text.decode()))
     return mapped
 
 
-def _blame_blocked(row: Row, around: Surroundings) -> None:
+def named_keys(row: Row, rules: Validator, around: Surroundings) -> set[str]:
+    """The keys of the records that a row names, after it was applied or rejected; none if that is not known."""
+    if not row.is_faulty:
+        return {row.key}
+    kind = rules.kind
+    if kind.identifiers:
+        if not row.names or not row.unread.isdisjoint(kind.identifiers):
+            return set()
+        return {row.key, *(around.own.owners[name.text] for name in row.names if name.text in around.own.owners)}
+    if kind.identity and not row.key:
+        try:
+            key = joined_key(kind.key_parts_of(row.record)) if row.unread.isdisjoint(kind.identity) else ""
+        except KeyError:
+            return set()
+        is_whole = all(row.record.get(name) is not None for name in kind.identity) or kind.key_parts
+        return {key} if isinstance(key, str) and key and is_whole else set()
+    return {row.key} if row.key else set()
+
+
+def blame_blocked(row: Row, around: Surroundings) -> None:
     if not around.blocked:
         return
     for type_, text, path in row.addresses:
@@ -137,7 +175,7 @@ def _blame_blocked(row: Row, around: Surroundings) -> None:
                 break
 
 
-def _follow_references(row: Row, around: Surroundings) -> dict[str, str]:
+def follow_references(row: Row, around: Surroundings) -> dict[str, str]:
     """The keys of what the row refers to, and the tables they are in, by the names under which they are derived."""
     derived: dict[str, str] = {}
     for reference in row.references:
@@ -175,7 +213,7 @@ def _referred(reference: Reference, around: Surroundings) -> tuple[str, str]:
     return "", ""
 
 
-def _identify(row: Row, rules: Validator, around: Surroundings, referred: Mapping[str, str]) -> bool:
+def identify(row: Row, rules: Validator, around: Surroundings, referred: Mapping[str, str]) -> bool:
     """Finds the key of a row, and adds what is derived from references; whether identifiers were added to it."""
     kind, completed = rules.kind, False
     if row.names:

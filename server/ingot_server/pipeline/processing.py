@@ -4,18 +4,24 @@ The first half is pure and runs while the database is busy with the chunk before
 takes effect once: its last two statements find their rows only if the chunk is not done and the lease still ours.
 """
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from ingot_server.domain.records import ErrorCode, ErrorStage, Fault, Reject, Severity, reject
-from ingot_server.pipeline.applying import Finding, Prepared, Target, apply, prepare
+from ingot_server.pipeline.applying import Finding, Prepared, apply, prepare
 from ingot_server.pipeline.packing import Origins, unpack_texts
+from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import validator
-from ingot_server.storage import batches, chunks, errors, tables
+from ingot_server.storage import batches, branches, chunks, errors, tables
 from ingot_server.storage.batches import Lease
 from ingot_server.storage.chunks import StoredChunk
-from ingot_server.storage.database import Database, DataRefused
+from ingot_server.storage.commits import CommitLease
+from ingot_server.storage.database import BRIEF_LOCK_SECONDS, Database, DataRefused
+
+if TYPE_CHECKING:
+    from ingot_server.storage.database import Connection
 
 WARNINGS_SHARE = 10
 """Warnings have a tenth of the room that errors have in the full list, and take nothing from theirs."""
@@ -45,14 +51,17 @@ class PreparedChunk:
         ]
 
 
-def prepare_chunk(chunk: StoredChunk, lease: Lease) -> PreparedChunk:
+def prepare_chunk(chunk: StoredChunk, lease: Lease | CommitLease) -> PreparedChunk:
     """Unpacks a chunk and prepares its records."""
+    base_id = lease.base_id if isinstance(lease, Lease) else None
     target = Target(
         lease.account_id,
         lease.table_id,
         validator(lease.rules, lease.key_fields),
         lease.key_fields,
         own_keys=lease.own_keys,
+        mode=lease.mode,
+        base_id=base_id,
     )
     return PreparedChunk(chunk.chunk_index, prepare(unpack_texts(chunk.payload), target), Origins(chunk.runs))
 
@@ -76,7 +85,7 @@ async def write(database: Database, lease: Lease, prepared: PreparedChunk, limit
         try:
             await database.retrying(lambda: _write_once(database, lease, prepared, limits))
         except DataRefused:
-            await _find_refused(database, lease, prepared)
+            await find_refused(database.rehearsal, lease.import_id, prepared)
             await database.retrying(lambda: _write_once(database, lease, prepared, limits))
 
 
@@ -88,7 +97,9 @@ async def adopt_keys(database: Database, lease: Lease, key_fields: tuple[str, ..
 
 
 async def _write_once(database: Database, lease: Lease, prepared: PreparedChunk, limits: WriteLimits) -> None:
-    async with database.transaction(statement_timeout_seconds=limits.statement_seconds) as connection:
+    async with database.transaction(
+        statement_timeout_seconds=limits.statement_seconds, lock_timeout_seconds=BRIEF_LOCK_SECONDS
+    ) as connection:
         applied = await apply(connection, prepared.records, lease.import_id)
         rejects, doubted = prepared.rejects(applied.rejected), prepared.rejects(applied.doubted)
         received = applied.counts.received + len(rejects)
@@ -99,37 +110,44 @@ async def _write_once(database: Database, lease: Lease, prepared: PreparedChunk,
         )
         for found, number in ((rejects, storable), (doubted, warnings)):
             await errors.error_add(connection, lease.import_id, lease.batch_seq, ErrorStage.PROCESSING, found, number)
+        if lease.reconciles:
+            if lease.base_id is not None:
+                # A record that was rejected names one as well, which nobody has touched yet.
+                fields = prepared.records.target.rules.kind.identifiers
+                await branches.branch_touch_identified(connection, lease.table_id, lease.base_id, applied.named, fields)
+            await branches.branch_name_keys(connection, lease.table_id, applied.named, others=applied.nameless > 0)
         # The batch's row comes last: it is shared with the stream that is still uploading.
-        if not await chunks.chunk_settle(connection, lease.batch_seq, prepared.chunk_index):
+        positions = [found.position for found in applied.rejected]
+        if not await chunks.chunk_settle(connection, lease.batch_seq, prepared.chunk_index, positions):
             raise _AlreadyDone
         if not await batches.batch_settle_chunk(connection, lease, outcome, storable, warnings):
             raise LeaseLost
 
 
-async def _find_refused(database: Database, lease: Lease, prepared: PreparedChunk) -> None:
+Trial: TypeAlias = "Callable[[], AbstractAsyncContextManager[Connection]]"
+"""A transaction, or a part of one, that is rolled back in any case."""
+
+
+async def find_refused(trial: Trial, import_id: int, prepared: PreparedChunk) -> None:
     """Finds the records that the database refuses: the last resort, for what no check has found.
 
     Halves the chunk until single records are found; each try is rolled back.
     """
 
     async def search(first: int, end: int) -> None:
+        part = await prepared.records.part(first, end)
         try:
-            async with database.transaction() as connection:
-                await apply(connection, await prepared.records.part(first, end), lease.import_id)
-                raise _RollBack
-        except _RollBack:
-            return
+            async with trial() as connection:
+                await apply(connection, part, import_id)
         except DataRefused as refusal:
             if end - first == 1:
                 message = f"the database refused the record ({refusal.condition}, SQLSTATE {refusal.sqlstate})"
                 prepared.records.refuse(first, Fault(ErrorCode.REFUSED_BY_DATABASE, message))
                 return
+        else:
+            return
         middle = (first + end) // 2
         await search(first, middle)
         await search(middle, end)
 
     await search(0, len(prepared.records.texts))
-
-
-class _RollBack(Exception):
-    """Ends a transaction that was only a trial."""

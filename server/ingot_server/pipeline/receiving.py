@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from ingot_server.domain.batches import OffsetUnit
 from ingot_server.domain.errors import (
@@ -18,22 +19,19 @@ from ingot_server.domain.errors import (
     ShuttingDown,
     TotalMismatch,
 )
-from ingot_server.domain.formats import DataFormat
+from ingot_server.domain.formats import Compression
 from ingot_server.domain.records import Decoded, ErrorCode, Fault, reject
 from ingot_server.pipeline.appending import Appender
 from ingot_server.pipeline.checking import check
-from ingot_server.pipeline.decoding import Decoder, decoder
-from ingot_server.pipeline.pieces import CHECK_RECORDS, Piece, parts_of
+from ingot_server.pipeline.decoding import decoder
+from ingot_server.pipeline.packed_reading import PackedReader
+from ingot_server.pipeline.pieces import Piece, parts_of
+from ingot_server.pipeline.reading import PlainReader, Reader
 from ingot_server.pipeline.replaying import Content, Replay
 from ingot_server.pipeline.validation import validator
 from ingot_server.storage import chunks, imports
 from ingot_server.storage.batches import OpenBatch
 from ingot_server.storage.database import Database
-
-DECODE_BYTES = 128 * 1024
-FIRST_DECODE_BYTES = 8 * 1024
-"""How much is decoded at a time, so that the event loop is never held for long: little, until the records are known
-not to be tiny."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +59,7 @@ class Upload:
         self._batch = batch
         self._limits = limits
         self._appender = Appender(database, batch, errors_limit, on_commit)
-        self._decoder: Decoder | None = None
-        self._undecoded = bytearray()
-        self._fresh_bytes = 0
+        self._reader = self._file_reader()
         self._replay: Replay | None = None
         self._stream_offset = 0
         self._arrived = asyncio.Event()
@@ -113,8 +109,8 @@ class Upload:
             await asyncio.sleep(self._limits.seconds)
             self._arrived.clear()
             async with self._turn:
-                if self._fresh_bytes:
-                    await self._decode(final=False)
+                if self._reader is not None:
+                    await self._reader.catch_up()
                 commit = await self._start_commit()
             # Reading goes on meanwhile; a failure must not wait for the next message to be noticed.
             await asyncio.shield(commit)
@@ -123,7 +119,7 @@ class Upload:
         """Commits what came before an error, if that is possible: the error in hand is the one to report."""
         with suppress(IngotError):
             async with self._turn:
-                await self._flush()
+                await self._flush(decode=self._reader is not None and not self._reader.keeps_all)
 
     async def _receive(self, piece: Piece) -> None:
         content = self._content(piece)
@@ -149,16 +145,16 @@ class Upload:
             if self._batch.unit not in (None, unit):
                 other = "records" if self._batch.unit is OffsetUnit.RECORDS else "data"
                 raise InvalidRequest({unit.lower() if piece.records else "data": f"this batch carries {other}"})
-            if unit is OffsetUnit.BYTES and self._batch.format is None:
+            if unit is OffsetUnit.BYTES and self._reader is None:
                 raise InvalidRequest({"format": "expected in the first message, because the batch carries data"})
-            if unit is OffsetUnit.RECORDS and self._batch.format is not None:
+            if unit is OffsetUnit.RECORDS and self._reader is not None:
                 raise InvalidRequest({"records": "expected data, because the batch has a format"})
             self._batch.unit = unit
         return content
 
     @property
     def _received_offset(self) -> int:
-        return self._appender.end_offset + len(self._undecoded)
+        return self._appender.end_offset + (self._reader.waiting_bytes if self._reader is not None else 0)
 
     async def _compare(self, offset: int, content: Content) -> None:
         if self._received_offset > self._batch.committed_offset:
@@ -172,15 +168,11 @@ class Upload:
             raise BatchFinished
         if self._batch.closed:
             raise imports.import_closed(self._batch.import_id, given_up=self._batch.given_up)
-        if isinstance(content, bytes):
-            self._undecoded += content
-            self._fresh_bytes += len(content)
-            # Counted by what is new: the beginning of a long record must not be looked at again for every message.
-            if self._fresh_bytes >= DECODE_BYTES:
-                await self._decode(final=False)
-        else:
+        if isinstance(content, list):
             for part in parts_of(content):
                 await self._add(part)
+        elif self._reader is not None:
+            await self._reader.add(content)
         self._arrived.set()
 
     async def _add(self, records: list[bytes]) -> None:
@@ -189,28 +181,17 @@ class Upload:
         self._appender.add(self._check(decoded), records)
         await self._step_done()
 
-    async def _decode(self, *, final: bool) -> None:
-        """Decodes what has arrived, as far as whole records go; with `final`, to the end."""
-        if self._decoder is None:
-            self._decoder = decoder(self._batch.format or DataFormat(), self._batch.decoder_state)
-        self._fresh_bytes = 0
-        data = bytes(self._undecoded)
-        position, window = 0, FIRST_DECODE_BYTES
-        while True:
-            part = data[position : position + window]
-            at_end = position + window >= len(data)
-            decoded, consumed = self._decoder.feed(part, final and at_end)
-            del self._undecoded[:consumed]
-            self._appender.add(self._check(decoded), part[:consumed], self._decoder.state())
-            await self._step_done()
-            if at_end:
-                return
-            position += consumed
-            # A record longer than the window: look at more of it. Many tiny records, or a new file: look at less.
-            if not consumed:
-                window *= 2
-            else:
-                window = DECODE_BYTES if 0 < decoded.received <= CHECK_RECORDS else FIRST_DECODE_BYTES
+    def _file_reader(self) -> Reader | None:
+        format = self._batch.format
+        if format is None or format.type.tabular:
+            return None
+        if format.compression is not Compression.NONE:
+            return PackedReader(self._database, self._batch, format, self._appender, self._take_decoded)
+        return PlainReader(decoder(format, self._batch.decoder_state), self._take_decoded)
+
+    async def _take_decoded(self, decoded: Decoded, content: bytes, decoder_state: dict[str, Any]) -> None:
+        self._appender.add(self._check(decoded), content, decoder_state)
+        await self._step_done()
 
     def _check(self, decoded: Decoded) -> Decoded:
         key_fields = self._batch.key_fields
@@ -237,10 +218,10 @@ class Upload:
             if self._commit is commit:
                 self._commit = None
 
-    async def _flush(self) -> None:
-        """Commits everything that can be decoded."""
-        if self._fresh_bytes:
-            await self._decode(final=False)
+    async def _flush(self, *, decode: bool = True) -> None:
+        """Commits everything that is decoded, or, with `decode`, that can be."""
+        if decode and self._reader is not None:
+            await self._reader.catch_up()
         await self._committed()
         await self._appender.commit()
 
@@ -252,8 +233,8 @@ class Upload:
             )
         if self._batch.finished:
             return
-        if self._batch.unit is OffsetUnit.BYTES:
-            await self._decode(final=True)
+        if self._batch.unit is OffsetUnit.BYTES and self._reader is not None:
+            await self._reader.finish()
         await self._committed()
         if self._appender.next_index == 0:
             fault = Fault(ErrorCode.EMPTY_PAYLOAD, "the batch holds no record: expected at least one")

@@ -1,4 +1,5 @@
-"""Ends imports: PROCESSING becomes final when every chunk is processed, CANCELLING becomes CANCELLED.
+"""Ends imports: PROCESSING becomes final when every chunk is processed, or goes on to the commit; CANCELLING becomes
+CANCELLED; what has spent its budget of errors becomes FAILED.
 
 Any process may do it at any time; the database lets one of them win. Workers do it when they have emptied a batch, and
 all now and then, for imports whose worker died just before.
@@ -7,27 +8,65 @@ all now and then, for imports whose worker died just before.
 import logging
 
 from ingot_server.domain.errors import DatabaseUnavailable
-from ingot_server.domain.imports import ImportState, final_state
-from ingot_server.storage import imports
+from ingot_server.domain.imports import Import, ImportState, final_state
+from ingot_server.pipeline.replacing import Removal, removal_refused
+from ingot_server.storage import branches, errors, imports
 from ingot_server.storage.database import Database
 
 log = logging.getLogger(__name__)
 
+_STAGED = "Nothing is written yet: look at it, then commit or cancel it."
+
 
 async def end_if_due(database: Database, import_id: int) -> None:
-    """Ends the import if its state and its chunks say so."""
+    """Ends the import, or takes it to its commit, if its state and its chunks say so."""
     found = (await imports.import_get_many(database, [import_id])).get(import_id)
     if found is None:
         return
     if found.state is ImportState.CANCELLING:
         await imports.import_end_cancel(database, import_id)
-    if found.state is not ImportState.PROCESSING or not await imports.import_work_is_over(database, import_id):
+    if found.state not in (ImportState.RECEIVING, ImportState.PROCESSING) or found.committing:
         return
-    # In PROCESSING no chunk is added, so once the work is over the counts stand still: read them after that.
-    found = (await imports.import_get_many(database, [import_id])).get(import_id)
-    if found is not None:
-        state, message = final_state(found.counts, found.batch_count, any_empty_batch=found.any_empty_batch)
-        await imports.import_settle(database, import_id, state, message)
+    over = found.state is ImportState.PROCESSING and await imports.import_work_is_over(database, import_id)
+    if over:
+        # In PROCESSING no chunk is added once all is fetched, so when the work is over the counts stand still: read
+        # them after that.
+        found = (await imports.import_get_many(database, [import_id])).get(import_id)
+        if found is not None:
+            await _end(database, found)
+    elif spent := found.spec.budget.overdrawn(found.counts, received_all=False):
+        await imports.import_give_up(database, import_id, spent)
+
+
+async def _end(database: Database, found: Import) -> None:
+    state, message = final_state(found)
+    removed = 0
+    if found.spec.reconciles and state is not ImportState.FAILED:
+        removal, removed = await _removal(database, found)
+        if removal.is_fatal:
+            state = ImportState.FAILED
+        message = " ".join(filter(None, (message, removal.message)))
+    if state is ImportState.FAILED or found.spec.validate_only:
+        if found.spec.validate_only and state is not ImportState.FAILED:
+            message = " ".join(filter(None, (message, "Nothing was stored: the import only validates.")))
+        await imports.import_settle(database, found, state, message, removed if found.spec.validate_only else 0)
+    elif found.spec.staged:
+        message = " ".join(filter(None, (message, _STAGED)))
+        await imports.import_await_commit(database, found.import_id, message, removed)
+    elif found.spec.reconciles:
+        await imports.import_begin_commit(database, found.import_id)
+    else:
+        await imports.import_settle(database, found, state, message)
+
+
+async def _removal(database: Database, found: Import) -> tuple[Removal, int]:
+    """Whether, and how many, records a full replacement may remove, and as things stand would."""
+    if found.branch_id is None or found.table_id == found.branch_id or found.spec.max_deleted_ratio is None:
+        return Removal(), 0
+    there = await branches.branch_count_unnamed(database, found.branch_id, found.table_id)
+    nameless = there.any_unknown or await errors.error_count_nameless(database, found.import_id) > 0
+    refused = removal_refused(there.unnamed, there.records, found.spec.max_deleted_ratio, nameless=nameless)
+    return refused, 0 if refused.message else there.unnamed
 
 
 async def end_all_due(database: Database) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ingot_server.domain.errors import DatabaseUnavailable
+from ingot_server.pipeline.committing import commit_next
 from ingot_server.pipeline.processing import LeaseLost, PreparedChunk, WriteLimits, adopt_keys, prepare_chunk, write
 from ingot_server.pipeline.settling import end_all_due, end_if_due
 from ingot_server.storage import batches, chunks, field_indexes, imports, tables
@@ -40,6 +41,8 @@ class WorkerSettings:
     """How many errors of an import are kept in full."""
     chunk_retention: timedelta = timedelta(hours=24)
     """How long chunks are kept after the end of their import."""
+    abandoned_after: timedelta = timedelta(hours=72)
+    """After how long an import that nobody goes on with is cancelled."""
     sweep_seconds: float = 2.0
     """How often to end imports that were left over, and to delete old chunks."""
 
@@ -54,22 +57,27 @@ class Workers:
         self._work_arrived = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._commit_due = asyncio.Event()
         self._indexing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begins to work."""
         loops = [self._work_forever() for _ in range(self._settings.workers)]
+        if self._settings.workers:
+            # One at a time: a commit may take minutes, in which others are to be processed.
+            loops.append(self._commit_forever())
         self._tasks = [asyncio.create_task(loop) for loop in (*loops, self._sweep_forever())]
         self._indexing = asyncio.create_task(self._index_forever())
 
     def wake(self) -> None:
         """Says that there is work: saves the time until the next look."""
         self._work_arrived.set()
+        self._commit_due.set()
 
     async def stop(self) -> None:
         """Finishes the chunks in hand, gives the batches back, and returns when all is done."""
         self._stopping.set()
-        self._work_arrived.set()
+        self.wake()
         # An index may be hours from its end: what there is of it is dropped, and it is made anew, at the next start.
         if self._indexing is not None:
             self._indexing.cancel()
@@ -89,6 +97,18 @@ class Workers:
             except Exception:
                 log.exception("a worker failed; it goes on")
             await self._pause(self._work_arrived, self._settings.poll_seconds)
+
+    async def _commit_forever(self) -> None:
+        while not self._stopping.is_set():
+            self._commit_due.clear()
+            try:
+                if await commit_next(self._database, self._settings.lease, self._limits, self._stopping):
+                    continue
+            except DatabaseUnavailable:
+                log.warning("the database is unavailable; trying again")
+            except Exception:
+                log.exception("a commit failed; it is tried again")
+            await self._pause(self._commit_due, self._settings.poll_seconds)
 
     async def _process(self, lease: Lease) -> None:
         """Processes chunks of a leased batch until there are none, or its turn is over.
@@ -111,6 +131,7 @@ class Workers:
         else:
             await batches.batch_release(self._database, lease)
         await end_if_due(self._database, lease.import_id)
+        self._commit_due.set()
 
     async def _note_failure(self, lease: Lease) -> None:
         if await batches.batch_note_failure(self._database, lease) < FAILURES_MAX:
@@ -118,8 +139,8 @@ class Workers:
         error_id = secrets.token_hex(4)
         log.error("an import is given up", extra={"import_id": lease.import_id, "error_id": error_id})
         message = (
-            f"The service gave up after {FAILURES_MAX} failures to process a part of the upload. What was written"
-            f" stays. Please report the id {error_id}; the details are in the server's log."
+            f"The service gave up after {FAILURES_MAX} failures to process a part of the upload. Please report the id"
+            f" {error_id}; the details are in the server's log."
         )
         await imports.import_give_up(self._database, lease.import_id, message)
 
@@ -132,6 +153,8 @@ class Workers:
             following = asyncio.create_task(self._prepare_next(lease, prepared.chunk_index + 1))
             try:
                 await write(self._database, lease, prepared, self._limits)
+                if lease.has_budget:
+                    await end_if_due(self._database, lease.import_id)
                 prepared, lease = await following
             finally:
                 following.cancel()
@@ -170,7 +193,7 @@ class Workers:
 
     async def _sweep_forever(self) -> None:
         while not self._stopping.is_set():
-            for chore in (self._end_imports, self._delete_chunks, self._clear_tables):
+            for chore in (self._cancel_abandoned, self._end_imports, self._delete_chunks, self._clear_tables):
                 try:
                     await chore()
                 except DatabaseUnavailable:
@@ -178,6 +201,9 @@ class Workers:
                 except Exception:
                     log.exception("a chore failed; it is tried again")
             await self._pause(self._stopping, self._settings.sweep_seconds)
+
+    async def _cancel_abandoned(self) -> None:
+        await imports.import_cancel_abandoned(self._database, self._settings.abandoned_after)
 
     async def _end_imports(self) -> None:
         await end_all_due(self._database)

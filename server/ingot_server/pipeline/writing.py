@@ -5,15 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ingot_server.domain.fields import Reading
+from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.progress import Counts
 from ingot_server.domain.records import Decoded, ErrorStage, Reject, reject
 from ingot_server.domain.tables import Table
-from ingot_server.pipeline.applying import Applied, Prepared, Target, apply, prepare
+from ingot_server.pipeline.applying import Applied, Prepared, apply, prepare
 from ingot_server.pipeline.checking import check
+from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import validator
 from ingot_server.storage import records, tables
-from ingot_server.storage.database import Database
+from ingot_server.storage.database import BRIEF_LOCK_SECONDS, Database
 from ingot_server.storage.tables import TableUse
+
+_REHEARSAL = 0
+"""The writer of what is never written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +38,42 @@ class _Checked:
     prepared: Prepared
 
 
-async def write_records(
-    database: Database, account_id: int, use: TableUse, reading: Reading, texts: list[bytes]
-) -> Written:
+@dataclass(frozen=True, slots=True)
+class WriteOrder:
+    """What is to be written, and how."""
+
+    use: TableUse
+    reading: Reading
+    mode: WriteMode
+    texts: list[bytes]
+
+
+async def rehearse_records(database: Database, account_id: int, order: WriteOrder) -> Written:
+    """Says what would become of records, and stores nothing. Raises KindDiffers, KeyFieldsDiffer, DataRefused."""
+
+    async def attempt() -> Written:
+        async with database.connection() as connection:
+            table = await tables.table_rehearse(connection, account_id, order.use)
+        checked = await asyncio.to_thread(_checked, account_id, table, order)
+        if table.key_fields == () and checked.prepared.named_keys:
+            table = replace(table, key_fields=checked.prepared.named_keys)
+            checked = await asyncio.to_thread(_checked, account_id, table, order)
+        async with database.rehearsal() as connection:
+            applied = await apply(connection, checked.prepared, _REHEARSAL)
+        return _written(checked, applied, len(order.texts))
+
+    return await database.retrying(attempt)
+
+
+async def write_records(database: Database, account_id: int, order: WriteOrder) -> Written:
     """Writes records in one transaction. Raises KindDiffers, KeyFieldsDiffer, DataRefused."""
+    use, texts = order.use, order.texts
 
     async def attempt() -> Written:
         while True:
             table = await tables.table_find(database, account_id, use) or await _ensured(database, account_id, use)
             # Not within the transaction, and not on the event loop: it may take long.
-            checked = await asyncio.to_thread(_checked, account_id, table, use, reading, texts)
+            checked = await asyncio.to_thread(_checked, account_id, table, order)
             if table.key_fields == () and checked.prepared.named_keys:
                 async with database.transaction() as connection:
                     await tables.table_adopt_keys(connection, table.table_id, checked.prepared.named_keys)
@@ -59,21 +90,24 @@ async def _ensured(database: Database, account_id: int, use: TableUse) -> Table:
         return await tables.table_ensure(connection, account_id, use)
 
 
-def _checked(account_id: int, table: Table, use: TableUse, reading: Reading, texts: list[bytes]) -> _Checked:
-    rules = validator(tables.rules_text(table.rules_for(reading)), table.key_fields or ())
+def _checked(account_id: int, table: Table, order: WriteOrder) -> _Checked:
+    texts = order.texts
+    rules = validator(tables.rules_text(table.rules_for(order.reading)), table.key_fields or ())
     decoded = check(
         Decoded(texts, range(len(texts)), [0] * len(texts), [], len(texts)),
         table.key_fields,
         rules.is_name,
     )
-    target = Target(account_id, table.table_id, rules, table.key_fields or (), own_keys=not use.key_fields)
+    target = Target(
+        account_id, table.table_id, rules, table.key_fields or (), own_keys=not order.use.key_fields, mode=order.mode
+    )
     return _Checked(table, decoded, prepare(decoded.texts, target))
 
 
 async def _applied(database: Database, account_id: int, checked: _Checked) -> Applied | None:
     """What became of the records; None if the table has been changed meanwhile, and nothing was written."""
     alone = bool(checked.prepared.target.rules.kind.identifiers)
-    async with database.transaction() as connection:
+    async with database.transaction(lock_timeout_seconds=BRIEF_LOCK_SECONDS) as connection:
         if not await tables.table_hold(connection, account_id, checked.table, alone=alone):
             return None
         return await apply(connection, checked.prepared, -await records.record_next_write_call(connection))

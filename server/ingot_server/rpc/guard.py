@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from grpc import aio
 
 from ingot_server.domain.api_keys import ApiKey, api_key_parse
-from ingot_server.domain.errors import ApiKeyInvalid, IngotError, InvalidRequest, ScopeMissing
+from ingot_server.domain.errors import ApiKeyInvalid, IngotError, InvalidRequest, SandboxKey, ScopeMissing
 from ingot_server.rpc.status import Status, status_of, status_of_fault
 from ingot_server.storage import accounts
 from ingot_server.storage.database import Database, DataRefused
@@ -37,11 +37,15 @@ SCOPES = {
     "/ingot.v1.ImportService/ListImports": "imports:read",
     "/ingot.v1.ImportService/WatchImport": "imports:read",
     "/ingot.v1.ImportService/FinishImport": "imports:write",
+    "/ingot.v1.ImportService/CommitImport": "imports:write",
     "/ingot.v1.ImportService/CancelImport": "imports:write",
+    "/ingot.v1.ImportService/RetryImport": "imports:write",
     "/ingot.v1.ImportService/DeleteImport": "imports:delete",
     "/ingot.v1.ImportService/ListImportErrors": "imports:read",
     "/ingot.v1.ImportService/ExportImportErrors": "imports:read",
+    "/ingot.v1.ImportService/ExportImportRejects": "imports:read",
     "/ingot.v1.BatchService/UploadBatch": "imports:write",
+    "/ingot.v1.BatchService/ReferenceBatch": "imports:write",
     "/ingot.v1.BatchService/GetBatch": "imports:read",
     "/ingot.v1.BatchService/ListBatches": "imports:read",
     "/ingot.v1.BatchService/WatchBatch": "imports:read",
@@ -63,7 +67,13 @@ SCOPES = {
 _HEALTH = "/grpc.health.v1.Health/"
 _REFLECTION = ("/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/")
 
-_account_id: contextvars.ContextVar[int] = contextvars.ContextVar("account_id")
+_SANDBOX_REFUSED = frozenset(
+    f"/ingot.v1.TableService/{name}"
+    for name in ("CreateTable", "UpdateTable", "DeleteTable", "BlockValues", "UnblockValues")
+)
+"""What would store something, or take it away, and has no form that does not."""
+
+_key: contextvars.ContextVar[accounts.StoredKey] = contextvars.ContextVar("key")
 
 # In quotes: the stubs make these generic, the classes themselves are not.
 Context: TypeAlias = "aio.ServicerContext[Any, Any]"
@@ -72,7 +82,18 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 def caller_account() -> int:
     """The account of the call that is being served."""
-    return _account_id.get()
+    return _key.get().account_id
+
+
+def caller_is_sandboxed() -> bool:
+    """Whether the call that is being served may store nothing."""
+    return _key.get().sandbox
+
+
+def expect_scope(scope: str) -> None:
+    """Raises ScopeMissing if the key of the call that is being served lacks a scope."""
+    if scope not in _key.get().scopes:
+        raise ScopeMissing(f"The API key lacks the scope {scope}: use a key that has it.", scope=scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +127,15 @@ class Guard(aio.ServerInterceptor):
         if handler is None or method.startswith(self._open):
             return handler
         try:
-            account_id = await self._admit(method, handler_call_details.invocation_metadata)
+            key = await self._admit(method, handler_call_details.invocation_metadata)
         except IngotError as error:
             return _refusing(handler, status_of(error))
         except Exception:
             return _refusing(handler, _fault(method))
-        return self._guarded(handler, method, account_id)
+        return self._guarded(handler, method, key)
 
-    def _guarded(self, handler: Handler, method: str, account_id: int) -> Handler:
-        """`handler` with errors as statuses, and with the caller's account known."""
+    def _guarded(self, handler: Handler, method: str, key: accounts.StoredKey) -> Handler:
+        """`handler` with errors as statuses, and with the caller's key known."""
         if method.startswith(_REFLECTION):
             # Not ours: it has no errors of ours to translate.
             return handler
@@ -122,7 +143,7 @@ class Guard(aio.ServerInterceptor):
         parse = _parser(handler)
 
         async def guarded(request: Any, context: Context) -> Any:
-            _account_id.set(account_id)
+            _key.set(key)
             self._track(asyncio.current_task())
             async with _errors_as_status(context, method):
                 request = _each_parsed(parse, request) if handler.request_streaming else parse(request)
@@ -141,8 +162,8 @@ class Guard(aio.ServerInterceptor):
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
 
-    async def _admit(self, method: str, metadata: Any) -> int:
-        """The caller's account. Raises ApiKeyInvalid, ScopeMissing."""
+    async def _admit(self, method: str, metadata: Any) -> accounts.StoredKey:
+        """The caller's key. Raises ApiKeyInvalid, ScopeMissing, SandboxKey."""
         sent = _sent_key(metadata)
         key = api_key_parse(sent)
         if key is None:
@@ -155,7 +176,9 @@ class Guard(aio.ServerInterceptor):
         for scope in () if method.startswith(_REFLECTION) else SCOPES[method].split():
             if scope not in stored.scopes:
                 raise ScopeMissing(f"The API key lacks the scope {scope}: use a key that has it.", scope=scope)
-        return stored.account_id
+        if stored.sandbox and method in _SANDBOX_REFUSED:
+            raise SandboxKey
+        return stored
 
     async def _find(self, key: ApiKey) -> accounts.StoredKey | None:
         now = time.monotonic()

@@ -1,17 +1,21 @@
 """ImportService: creates imports, follows them, and tells what became of every record."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from ingot.v1 import import_pb2, import_service_pb2_grpc
 from ingot.v1 import import_service_pb2 as pb
 from ingot_server.domain.errors import BatchUnfinished, InvalidRequest
+from ingot_server.domain.modes import WriteMode
 from ingot_server.pipeline.exporting import ErrorFileFormat, export_errors
+from ingot_server.pipeline.mending.exporting import export_rejects
 from ingot_server.pipeline.progress import Progress
 from ingot_server.pipeline.receiving import Receiver
+from ingot_server.pipeline.retrying import retry_import
 from ingot_server.pipeline.settling import end_if_due
 from ingot_server.rpc import paging, requests, wire
-from ingot_server.rpc.guard import Context, caller_account
+from ingot_server.rpc.guard import Context, caller_account, caller_is_sandboxed, expect_scope
 from ingot_server.rpc.uploads import beginning, open_batch, pieces_of
 from ingot_server.storage import errors, imports
 from ingot_server.storage.database import Database
@@ -24,14 +28,23 @@ _NEWEST = 2**63 - 1
 class ImportService(import_service_pb2_grpc.ImportServiceServicer):
     """Serves the RPCs of the same name; see import_service.proto."""
 
-    def __init__(self, database: Database, receiver: Receiver, progress: Progress) -> None:
+    def __init__(
+        self,
+        database: Database,
+        receiver: Receiver,
+        progress: Progress,
+        limits: imports.ImportLimits,
+        on_work: Callable[[], None],
+    ) -> None:
+        """`on_work` is told when there is something for the workers that they do not know of."""
         self._database = database
         self._receiver = receiver
         self._progress = progress
+        self._limits = limits
+        self._on_work = on_work
 
     async def CreateImport(self, request: pb.CreateImportRequest, context: Context) -> pb.CreateImportResponse:
-        spec, use = requests.import_spec(request.spec, request.request_id)
-        import_id = await imports.import_create(self._database, caller_account(), spec, use, request.request_id)
+        import_id = await self._create(request.spec, request.request_id)
         return pb.CreateImportResponse(import_job=await self._import(import_id))
 
     async def RunImport(
@@ -40,9 +53,8 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         first = await anext(request_iterator, None)
         if first is None:
             raise InvalidRequest({"spec": "expected in the first message, but the stream had none"})
-        spec, use = requests.import_spec(first.spec, first.request_id)
         begun = beginning(first)
-        import_id = await imports.import_create(self._database, caller_account(), spec, use, first.request_id)
+        import_id = await self._create(first.spec, first.request_id)
         await context.send_initial_metadata((("ingot-import-id", str(import_id)),))
         batch = await open_batch(self._database, caller_account(), import_id, RUN_BATCH_ID, first, begun)
         await self._receiver.receive(batch, pieces_of(first, request_iterator))
@@ -73,18 +85,38 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
                 yield pb.WatchImportResponse(import_job=wire.import_message(state), heartbeat=heartbeat)
 
     async def FinishImport(self, request: pb.FinishImportRequest, context: Context) -> pb.FinishImportResponse:
-        return pb.FinishImportResponse(import_job=await self._finished(requests.import_id(request.import_id)))
+        return pb.FinishImportResponse(import_job=await self._finished(await self._changeable(request.import_id)))
+
+    async def CommitImport(self, request: pb.CommitImportRequest, context: Context) -> pb.CommitImportResponse:
+        import_id = await self._changeable(request.import_id)
+        await imports.import_commit(self._database, caller_account(), import_id)
+        self._on_work()
+        return pb.CommitImportResponse(import_job=await self._import(import_id))
 
     async def CancelImport(self, request: pb.CancelImportRequest, context: Context) -> pb.CancelImportResponse:
-        import_id = requests.import_id(request.import_id)
+        import_id = await self._changeable(request.import_id)
         await imports.import_cancel(self._database, caller_account(), import_id)
         await end_if_due(self._database, import_id)
         return pb.CancelImportResponse(import_job=await self._import(import_id))
 
     async def DeleteImport(self, request: pb.DeleteImportRequest, context: Context) -> pb.DeleteImportResponse:
-        import_id = requests.import_id(request.import_id)
+        import_id = await self._changeable(request.import_id)
         await imports.import_delete(self._database, caller_account(), import_id)
         return pb.DeleteImportResponse()
+
+    async def RetryImport(self, request: pb.RetryImportRequest, context: Context) -> pb.RetryImportResponse:
+        original = requests.import_id(request.import_id)
+        request_id = requests.request_id(request.request_id)
+        import_id = await retry_import(
+            self._database,
+            caller_account(),
+            original,
+            request_id,
+            self._limits,
+            sandboxed=caller_is_sandboxed(),
+        )
+        self._on_work()
+        return pb.RetryImportResponse(import_job=await self._import(import_id))
 
     async def ListImportErrors(
         self, request: pb.ListImportErrorsRequest, context: Context
@@ -103,14 +135,35 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
     async def ExportImportErrors(
         self, request: pb.ExportImportErrorsRequest, context: Context
     ) -> AsyncIterator[pb.ExportImportErrorsResponse]:
-        import_id = requests.import_id(request.import_id)
-        if request.format not in pb.ErrorExportFormat.values():
-            raise InvalidRequest({"format": f"expected a format of an error file, got {request.format}"})
+        import_id, format = requests.import_id(request.import_id), _file_format(request.format)
         await imports.import_expect(self._database, caller_account(), import_id)
-        format = ErrorFileFormat.CSV if request.format == pb.ERROR_EXPORT_FORMAT_CSV else ErrorFileFormat.NDJSON
         async with aclosing(export_errors(self._database, caller_account(), import_id, format)) as pieces:
             async for lines in pieces:
                 yield pb.ExportImportErrorsResponse(lines=lines)
+
+    async def ExportImportRejects(
+        self, request: pb.ExportImportRejectsRequest, context: Context
+    ) -> AsyncIterator[pb.ExportImportRejectsResponse]:
+        import_id, format = requests.import_id(request.import_id), _file_format(request.format)
+        async with aclosing(export_rejects(self._database, caller_account(), import_id, format)) as pieces:
+            async for lines in pieces:
+                yield pb.ExportImportRejectsResponse(lines=lines)
+
+    async def _create(self, message: import_pb2.ImportSpec, request_id: str) -> int:
+        spec, use = requests.import_spec(message, request_id)
+        if spec.reconciles or spec.mode is WriteMode.DELETE:
+            expect_scope("records:delete")
+        if caller_is_sandboxed():
+            spec = replace(spec, validate_only=True, staged=False)
+        return await imports.import_create(self._database, caller_account(), spec, use, request_id, self._limits)
+
+    async def _changeable(self, text: str) -> int:
+        """The id of an import that the caller may change. Raises InvalidRequest, ImportNotFound, SandboxKey."""
+        import_id = requests.import_id(text)
+        await imports.import_expect(
+            self._database, caller_account(), import_id, that_only_validates=caller_is_sandboxed()
+        )
+        return import_id
 
     async def _import(self, import_id: int) -> import_pb2.Import:
         return wire.import_message(await imports.import_get(self._database, caller_account(), import_id))
@@ -120,3 +173,9 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         await imports.import_finish(self._database, caller_account(), import_id)
         await end_if_due(self._database, import_id)
         return await self._import(import_id)
+
+
+def _file_format(format: "pb.ErrorExportFormat.ValueType") -> ErrorFileFormat:
+    if format not in pb.ErrorExportFormat.values():
+        raise InvalidRequest({"format": f"expected a format of an error file, got {format}"})
+    return ErrorFileFormat.CSV if format == pb.ERROR_EXPORT_FORMAT_CSV else ErrorFileFormat.NDJSON

@@ -6,16 +6,17 @@ from contextlib import aclosing
 from ingot.v1 import record_pb2, record_service_pb2_grpc
 from ingot.v1 import record_service_pb2 as pb
 from ingot_server.domain.errors import InvalidRequest, RecordNotFound
+from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.tables import Table
 from ingot_server.pipeline.exporting import export_records
 from ingot_server.pipeline.finding import delete_records, find_record
-from ingot_server.pipeline.writing import write_records
+from ingot_server.pipeline.writing import WriteOrder, rehearse_records, write_records
 from ingot_server.rpc import paging, requests, wire
-from ingot_server.rpc.guard import Context, caller_account
-from ingot_server.rpc.selecting import Selection, next_token, page_after, selection
-from ingot_server.storage import records, tables
+from ingot_server.rpc.guard import Context, caller_account, caller_is_sandboxed, expect_scope
+from ingot_server.rpc.selecting import Selection, next_token, page_after, selection, staged_scope
+from ingot_server.storage import imports, records, tables
 from ingot_server.storage.database import Database
-from ingot_server.storage.record_pages import After
+from ingot_server.storage.record_pages import After, Scope
 from ingot_server.storage.records import StoredRecord
 
 
@@ -29,8 +30,12 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
         use = requests.table_use(request.table, request.kind, request.key_fields)
         reading = requests.reading_options(request.reading, "reading")
         _expect_some(len(request.records), "records")
-        texts = requests.record_texts(request.records)
-        written = await write_records(self._database, caller_account(), use, reading, texts)
+        mode = requests.write_mode(request.mode, "mode")
+        if mode is WriteMode.DELETE:
+            expect_scope("records:delete")
+        order = WriteOrder(use, reading, mode, requests.record_texts(request.records))
+        write = rehearse_records if request.validate_only or caller_is_sandboxed() else write_records
+        written = await write(self._database, caller_account(), order)
         return pb.WriteRecordsResponse(
             counts=wire.counts_message(written.counts),
             errors=wire.fitting_errors(
@@ -51,7 +56,8 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
     async def ListRecords(self, request: pb.ListRecordsRequest, context: Context) -> pb.ListRecordsResponse:
         size = paging.page_size(request.page_size, 100)
         _expect_view(request.view)
-        selected = selection(await self._table(request.table), request.filter, request.order_by)
+        staged = await self._staged(request)
+        selected = selection(await self._table(request.table), request.filter, request.order_by, staged)
         after = page_after(request.page_token, selected)
         found, more = await self._page(selected, after, size)
         page, cut = wire.fitting((wire.record_message(record, request.view) for _, record in found), size)
@@ -62,8 +68,9 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
     async def ExportRecords(
         self, request: pb.ExportRecordsRequest, context: Context
     ) -> AsyncIterator[pb.ExportRecordsResponse]:
-        chosen = selection(await self._table(request.table), request.filter, request.order_by)
-        async with aclosing(export_records(self._database, chosen.table_id, chosen.condition, chosen.order)) as pieces:
+        staged = await self._staged(request)
+        chosen = selection(await self._table(request.table), request.filter, request.order_by, staged)
+        async with aclosing(export_records(self._database, chosen.scope, chosen.condition, chosen.order)) as pieces:
             async for lines in pieces:
                 yield pb.ExportRecordsResponse(lines=lines)
 
@@ -73,7 +80,7 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
         try:
             return await records.record_page(
                 self._database,
-                selected.table_id,
+                selected.scope,
                 selected.condition,
                 selected.order,
                 after,
@@ -86,8 +93,24 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
     async def DeleteRecords(self, request: pb.DeleteRecordsRequest, context: Context) -> pb.DeleteRecordsResponse:
         _expect_some(len(request.keys), "keys")
         keys = [requests.record_key(key, "keys") for key in request.keys]
-        deleted = await delete_records(self._database, await self._table(request.table), keys)
+        table = await self._table(request.table)
+        deleted = await delete_records(self._database, table, keys, rehearsed=caller_is_sandboxed())
         return pb.DeleteRecordsResponse(deleted=deleted)
+
+    async def _staged(self, request: pb.ListRecordsRequest | pb.ExportRecordsRequest) -> Scope | None:
+        """The part of a staged import that is asked for; None if it is the table. Raises InvalidRequest and others."""
+        if request.staged_part not in pb.StagedPart.values():
+            raise InvalidRequest({"staged_part": f"expected a part of a staged import, got {request.staged_part}"})
+        if not request.staged_import_id:
+            if request.staged_part != pb.STAGED_PART_UNSPECIFIED:
+                raise InvalidRequest({"staged_part": "expected only with staged_import_id"})
+            return None
+        expect_scope("imports:read")
+        import_id = requests.import_id(request.staged_import_id, "staged_import_id")
+        found = await imports.import_get(self._database, caller_account(), import_id)
+        if found.spec.table != request.table:
+            raise InvalidRequest({"table": f"expected {found.spec.table}, the table of import {import_id}"})
+        return staged_scope(found, deleted=request.staged_part == pb.STAGED_PART_DELETED)
 
     async def _table(self, name: str) -> Table:
         return await tables.table_get(self._database, caller_account(), requests.table_name(name))

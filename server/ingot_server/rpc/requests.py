@@ -8,15 +8,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from google.protobuf import struct_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ingot.v1 import batch_pb2, field_pb2, import_pb2, import_service_pb2, record_error_pb2, record_pb2
+from ingot.v1 import batch_pb2, field_pb2, import_pb2, import_service_pb2, record_error_pb2, record_pb2, write_mode_pb2
 from ingot_server.domain.errors import InvalidRequest
 from ingot_server.domain.fields import Reading
-from ingot_server.domain.formats import DataFormat, FileType
-from ingot_server.domain.imports import ImportSpec, ImportState
+from ingot_server.domain.formats import Compression, DataFormat, FileType
+from ingot_server.domain.imports import Budget, ImportSpec, ImportState
+from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.records import (
     KEY_BYTES_MAX,
     KEY_FIELD_BYTES_MAX,
@@ -26,7 +28,7 @@ from ingot_server.domain.records import (
     Severity,
 )
 from ingot_server.domain.tables import Rules
-from ingot_server.pipeline.kinds import KINDS
+from ingot_server.pipeline.kinds import KINDS, use_of_table
 from ingot_server.pipeline.validation import merged_fields
 from ingot_server.pipeline.validation.declaring import key_field_violations
 from ingot_server.pipeline.values import is_country, is_locale, is_time_zone, shown
@@ -36,6 +38,8 @@ from ingot_server.storage.tables import TableUse
 
 T = TypeVar("T")
 
+MAX_DELETED_RATIO = 0.2
+"""Which share of a table a full replacement may delete if it does not say so itself."""
 LABELS_MAX = 16
 LABEL_CHARACTERS_MAX = 63
 REQUEST_ID_CHARACTERS_MAX = 128
@@ -44,6 +48,15 @@ _ID_MAX = 2**63 - 1
 
 _TABLE = re.compile(r"[A-Za-z0-9_]{1,63}")
 _BATCH_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_ENDINGS = {
+    ".csv": FileType.CSV,
+    ".tsv": FileType.CSV,
+    ".ndjson": FileType.NDJSON,
+    ".jsonl": FileType.NDJSON,
+    ".json": FileType.JSON_ARRAY,
+    ".xlsx": FileType.EXCEL,
+    ".parquet": FileType.PARQUET,
+}
 _IMPORT_ID = re.compile(r"[1-9][0-9]{0,18}")
 
 
@@ -64,10 +77,10 @@ class Violations(dict[str, str]):
             return None
 
 
-def import_id(text: str) -> int:
+def import_id(text: str, path: str = "import_id") -> int:
     """An import's id. Raises InvalidRequest."""
     if not _IMPORT_ID.fullmatch(text) or int(text) > _ID_MAX:
-        raise InvalidRequest({"import_id": f"expected an import's id, a decimal number, got {shown(text)}"})
+        raise InvalidRequest({path: f"expected an import's id, a decimal number, got {shown(text)}"})
     return int(text)
 
 
@@ -121,10 +134,7 @@ def table_use(name: str, kind: str, fields: Sequence[str], prefix: str = "") -> 
         for expected in key_field_violations(merged_fields(Rules(kind)), fields).values():
             violations[f"{prefix}key_fields"] = expected
     violations.raise_if_any()
-    known = KINDS.get(kind)
-    return TableUse(
-        name, kind, tuple(fields), None if known and known.identifies_itself else known.key_fields if known else ()
-    )
+    return use_of_table(name, kind, tuple(fields))
 
 
 def reading_options(message: field_pb2.ReadingOptions, path: str) -> Reading:
@@ -141,18 +151,79 @@ def reading_options(message: field_pb2.ReadingOptions, path: str) -> Reading:
     return Reading(country, message.time_zone, message.locale)
 
 
-def import_spec(message: import_pb2.ImportSpec, request_id: str) -> tuple[ImportSpec, TableUse]:
+def request_id(text: str) -> str:
+    """An id that makes a call idempotent; empty for none. Raises InvalidRequest."""
+    if len(text) > REQUEST_ID_CHARACTERS_MAX or "\0" in text:
+        raise InvalidRequest(
+            {"request_id": f"expected at most {REQUEST_ID_CHARACTERS_MAX} characters, none of them NUL"}
+        )
+    return text
+
+
+def import_spec(message: import_pb2.ImportSpec, sent_request_id: str) -> tuple[ImportSpec, TableUse]:
     """What an import is to do, and what it expects of its table. Raises InvalidRequest."""
     violations = Violations()
     use = violations.collect(lambda: table_use(message.table, message.kind, message.key_fields, "spec."))
     reading = violations.collect(lambda: reading_options(message.reading, "spec.reading"))
     violations.collect(lambda: _labels(message.labels, "spec.labels"))
-    if len(request_id) > REQUEST_ID_CHARACTERS_MAX or "\0" in request_id:
-        violations["request_id"] = f"expected at most {REQUEST_ID_CHARACTERS_MAX} characters, none of them NUL"
+    mode = violations.collect(lambda: write_mode(message.mode, "spec.mode"))
+    budget = violations.collect(lambda: _budget(message))
+    max_deleted_ratio = violations.collect(lambda: _max_deleted_ratio(message))
+    if message.staged and message.validate_only:
+        violations["spec.staged"] = "expected not together with validate_only, which never writes anything"
+    violations.collect(lambda: request_id(sent_request_id))
     violations.raise_if_any()
     assert use is not None  # noqa: S101 else there are violations
     assert reading is not None  # noqa: S101 as above
-    return ImportSpec(use.name, use.key_fields, dict(message.labels), use.kind, reading), use
+    assert mode is not None  # noqa: S101 as above
+    assert budget is not None  # noqa: S101 as above
+    spec = ImportSpec(
+        use.name,
+        use.key_fields,
+        dict(message.labels),
+        use.kind,
+        reading,
+        mode,
+        message.validate_only,
+        message.staged,
+        max_deleted_ratio,
+        budget,
+    )
+    return spec, use
+
+
+def write_mode(number: write_mode_pb2.WriteMode.ValueType, path: str) -> WriteMode:
+    """A write mode. Raises InvalidRequest."""
+    if number not in write_mode_pb2.WriteMode.values():
+        raise InvalidRequest({path: f"expected a write mode such as WRITE_MODE_MERGE, got {number}"})
+    if number == write_mode_pb2.WRITE_MODE_UNSPECIFIED:
+        return WriteMode.REPLACE
+    return WriteMode(write_mode_pb2.WriteMode.Name(number).removeprefix("WRITE_MODE_"))
+
+
+def _budget(message: import_pb2.ImportSpec) -> Budget:
+    max_errors = message.max_errors if message.HasField("max_errors") else None
+    if max_errors is not None and max_errors < 0:
+        raise InvalidRequest({"spec.max_errors": f"expected 0 or more, got {max_errors}"})
+    ratio = message.max_error_ratio if message.HasField("max_error_ratio") else None
+    return Budget(max_errors, _share(ratio, "spec.max_error_ratio"))
+
+
+def _max_deleted_ratio(message: import_pb2.ImportSpec) -> float | None:
+    if not message.HasField("reconcile"):
+        return None
+    if message.mode == write_mode_pb2.WRITE_MODE_DELETE:
+        raise InvalidRequest({"spec.reconcile": "expected not together with the mode DELETE"})
+    given = message.reconcile.HasField("max_deleted_ratio")
+    ratio = message.reconcile.max_deleted_ratio if given else MAX_DELETED_RATIO
+    return _share(ratio, "spec.reconcile.max_deleted_ratio")
+
+
+def _share(share: float | None, path: str) -> float | None:
+    # NaN is not between.
+    if share is not None and not 0 <= share <= 1:
+        raise InvalidRequest({path: f"expected a share from 0 to 1, got {share:g}"})
+    return share
 
 
 def import_filter(request: import_service_pb2.ListImportsRequest) -> ImportFilter:
@@ -195,20 +266,75 @@ def error_filter(request: import_service_pb2.ListImportErrorsRequest) -> ErrorFi
 
 
 def data_format(message: batch_pb2.DataFormat) -> DataFormat:
-    """How the bytes of a file are to be read. Raises InvalidRequest."""
-    if message.type not in batch_pb2.FileType.values() or message.type == batch_pb2.FILE_TYPE_UNSPECIFIED:
+    """How the bytes of an upload are to be read. Raises InvalidRequest."""
+    type = _file_type(message)
+    if type is None:
         raise InvalidRequest({"format.type": "expected FILE_TYPE_NDJSON, FILE_TYPE_CSV or FILE_TYPE_JSON_ARRAY"})
-    if message.HasField("csv") and message.type != batch_pb2.FILE_TYPE_CSV:
+    if type.tabular:
+        how = "with Ingot's client, which reads it itself, or have the server fetch it with ReferenceBatch"
+        raise InvalidRequest({"format.type": f"expected no {type} in an upload: send such a file {how}"})
+    return _format(message, type, _compression(message) or Compression.NONE, ",")
+
+
+def reference_format(message: batch_pb2.DataFormat, uri: str) -> DataFormat:
+    """How a file that the server fetches is to be read: what `message` leaves open is taken from the name of the file.
+
+    Raises InvalidRequest.
+    """
+    name, by_name = _without_compression(_uri_path(uri).lower())
+    ending = next((ending for ending in _ENDINGS if name.endswith(ending)), "")
+    type = _file_type(message) or _ENDINGS.get(ending)
+    if type is None:
+        known = ", ".join(_ENDINGS)
+        raise InvalidRequest({"format.type": f"expected a type, because the path of the URI ends in none of {known}"})
+    return _format(message, type, _compression(message) or by_name, "\t" if ending == ".tsv" else ",")
+
+
+def _file_type(message: batch_pb2.DataFormat) -> FileType | None:
+    if message.type not in batch_pb2.FileType.values():
+        raise InvalidRequest({"format.type": f"expected a type of file, got {message.type}"})
+    if message.type == batch_pb2.FILE_TYPE_UNSPECIFIED:
+        return None
+    return FileType(batch_pb2.FileType.Name(message.type).removeprefix("FILE_TYPE_"))
+
+
+def _compression(message: batch_pb2.DataFormat) -> Compression | None:
+    if message.compression not in batch_pb2.Compression.values():
+        expected = "expected COMPRESSION_NONE, COMPRESSION_GZIP or COMPRESSION_ZSTD"
+        raise InvalidRequest({"format.compression": f"{expected}, got {message.compression}"})
+    if message.compression == batch_pb2.COMPRESSION_UNSPECIFIED:
+        return None
+    return Compression(batch_pb2.Compression.Name(message.compression).removeprefix("COMPRESSION_"))
+
+
+def _format(message: batch_pb2.DataFormat, type: FileType, compression: Compression, delimiter: str) -> DataFormat:
+    if message.HasField("csv") and type is not FileType.CSV:
         raise InvalidRequest({"format.csv": "expected only with FILE_TYPE_CSV"})
     format = DataFormat(
-        type=FileType(batch_pb2.FileType.Name(message.type).removeprefix("FILE_TYPE_")),
+        type=type,
         encoding=message.encoding or "utf-8",
-        delimiter=message.csv.delimiter or ",",
+        delimiter=message.csv.delimiter or delimiter,
         quote=message.csv.quote or '"',
         columns=tuple(message.csv.columns),
+        compression=compression,
+        sheet=message.sheet,
     )
     Violations(format.violations()).raise_if_any()
     return format
+
+
+def _without_compression(path: str) -> tuple[str, Compression]:
+    for ending, compression in ((".gz", Compression.GZIP), (".zst", Compression.ZSTD)):
+        if path.endswith(ending):
+            return path.removesuffix(ending), compression
+    return path, Compression.NONE
+
+
+def _uri_path(uri: str) -> str:
+    try:
+        return unquote(urlsplit(uri).path)
+    except ValueError:
+        raise InvalidRequest({"uri": "expected a URI"}) from None
 
 
 def record_texts(messages: Iterable[record_pb2.Record]) -> list[bytes]:

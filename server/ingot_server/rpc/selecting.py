@@ -6,27 +6,43 @@ from dataclasses import dataclass
 from ingot_server.domain.errors import InvalidRequest
 from ingot_server.domain.fields import FieldType, UnknownFields
 from ingot_server.domain.filters import Condition, FilterInvalid, KnownFields, Order, parse_filter, parse_order
+from ingot_server.domain.imports import Import, ImportState
 from ingot_server.domain.tables import Table
 from ingot_server.pipeline.kinds.kind import DERIVED
 from ingot_server.pipeline.validation import merged_fields
 from ingot_server.pipeline.values import normal_text
 from ingot_server.rpc import paging
-from ingot_server.storage.record_pages import After
+from ingot_server.storage.imports import import_state_refused
+from ingot_server.storage.record_pages import After, Scope
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Some records of a table, in some order."""
 
-    table_id: int
+    scope: Scope
     condition: Condition | None
     order: Order
     mark: int
     """Stands in the tokens of its pages: those of another selection are refused."""
 
 
-def selection(table: Table, filter: str, order_by: str) -> Selection:
-    """The records that a request asks for. Raises InvalidRequest."""
+def staged_scope(found: Import, *, deleted: bool) -> Scope:
+    """What a staged import would write, or delete. Raises ImportStateRefused if there is nothing to be seen."""
+    if not found.spec.is_tried_first or found.branch_id is None or found.state.final:
+        what_to_do = "only an import that is staged, or only validates, and is not over, shows what it would do"
+        raise import_state_refused(found.import_id, found.state, what_to_do)
+    if not deleted:
+        return Scope(found.branch_id, written_by=found.import_id)
+    base_id = found.table_id if found.table_id != found.branch_id else 0
+    if found.spec.reconciles and found.state is ImportState.AWAITING_COMMIT and not found.removed:
+        # It is known by now that nothing will be deleted, also if there is something that the import does not name.
+        base_id = 0
+    return Scope(base_id, missing_in=found.branch_id, unnamed=found.spec.reconciles)
+
+
+def selection(table: Table, filter: str, order_by: str, staged: Scope | None = None) -> Selection:
+    """The records that a request asks for, of a table or a part of a staged import. Raises InvalidRequest."""
     fields = KnownFields(
         merged_fields(table.rules),
         only=table.rules.unknown_fields is UnknownFields.REJECT,
@@ -45,7 +61,9 @@ def selection(table: Table, filter: str, order_by: str) -> Selection:
         order = parse_order(order_by, fields)
     except FilterInvalid as invalid:
         raise InvalidRequest({"order_by": str(invalid)}) from None
-    return Selection(table.table_id, condition, order, zlib.crc32(f"{filter}\0{order_by}".encode()))
+    scope = staged or Scope(table.table_id)
+    mark = f"{filter}\0{order_by}" + (f"\0{scope}" if staged else "")
+    return Selection(scope, condition, order, zlib.crc32(mark.encode()))
 
 
 def page_after(token: str, selected: Selection) -> After | None:

@@ -19,6 +19,7 @@ _CODES: dict[type[errors.IngotError], tuple[grpc.StatusCode, str]] = {
     errors.InvalidRequest: (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
     errors.ApiKeyInvalid: (grpc.StatusCode.UNAUTHENTICATED, "API_KEY_INVALID"),
     errors.ScopeMissing: (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING"),
+    errors.SandboxKey: (grpc.StatusCode.PERMISSION_DENIED, "SANDBOX_KEY"),
     errors.ImportNotFound: (grpc.StatusCode.NOT_FOUND, "IMPORT_NOT_FOUND"),
     errors.BatchNotFound: (grpc.StatusCode.NOT_FOUND, "BATCH_NOT_FOUND"),
     errors.TableNotFound: (grpc.StatusCode.NOT_FOUND, "TABLE_NOT_FOUND"),
@@ -35,13 +36,17 @@ _CODES: dict[type[errors.IngotError], tuple[grpc.StatusCode, str]] = {
     errors.RequestIdReused: (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
     errors.ContentDiffers: (grpc.StatusCode.ALREADY_EXISTS, "CONTENT_DIFFERS"),
     errors.FilterTooSlow: (grpc.StatusCode.FAILED_PRECONDITION, "FILTER_TOO_SLOW"),
+    errors.NothingToRetry: (grpc.StatusCode.FAILED_PRECONDITION, "NOTHING_TO_RETRY"),
+    errors.RejectsGone: (grpc.StatusCode.FAILED_PRECONDITION, "REJECTS_GONE"),
     errors.UploadConflict: (grpc.StatusCode.ABORTED, "UPLOAD_CONFLICT"),
     errors.ShuttingDown: (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
+    errors.TooManyImports: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_IMPORTS"),
     errors.DatabaseUnavailable: (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE"),
 }
 
 _RETRY_AFTER: dict[type[errors.IngotError], timedelta] = {
     errors.ShuttingDown: timedelta(seconds=1),
+    errors.TooManyImports: timedelta(seconds=10),
     errors.DatabaseUnavailable: timedelta(seconds=2),
 }
 
@@ -75,6 +80,9 @@ def status_of(error: errors.IngotError) -> Status:
             for field, expected in list(error.violations.items())[:VIOLATIONS_MAX]
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if isinstance(error, errors.TooManyImports):
+        violation = error_details_pb2.QuotaFailure.Violation(subject="imports", description=error.message)
+        details.append(error_details_pb2.QuotaFailure(violations=[violation]))
     if type(error) in _RETRY_AFTER:
         delay = duration_pb2.Duration()
         delay.FromTimedelta(_RETRY_AFTER[type(error)])

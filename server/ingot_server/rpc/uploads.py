@@ -12,7 +12,7 @@ from ingot_server.domain.errors import InvalidRequest, OffsetGap
 from ingot_server.domain.formats import DataFormat
 from ingot_server.pipeline.pieces import Piece
 from ingot_server.rpc import requests
-from ingot_server.storage import batches
+from ingot_server.storage import batches, imports
 from ingot_server.storage.batches import OpenBatch
 from ingot_server.storage.database import Database
 
@@ -57,6 +57,7 @@ async def open_batch(
         if first.data and begun.format is None:
             raise InvalidRequest({"format": "expected in the first message, because the batch carries data"})
         if first.offset > 0:
+            await imports.import_expect(database, account_id, import_id)
             raise OffsetGap(
                 f"offset: expected 0 for a new batch, got {first.offset}",
                 import_id=import_id,
@@ -65,6 +66,8 @@ async def open_batch(
                 committed_offset=0,
             )
         batch = await batches.batch_create(database, account_id, import_id, batch_id)
+    if batch.source is not None:
+        raise InvalidRequest({"batch_id": "expected another, because the server fetches this batch by itself"})
     if begun.format is not None and batch.unit is OffsetUnit.RECORDS:
         raise InvalidRequest({"format": "expected none, because this batch carries records"})
     if begun.format is not None and batch.format not in (None, begun.format):

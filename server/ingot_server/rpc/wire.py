@@ -18,6 +18,7 @@ from ingot.v1 import (
     record_pb2,
     record_service_pb2,
     stage_pb2,
+    write_mode_pb2,
 )
 from ingot_server.domain.batches import Batch
 from ingot_server.domain.fields import Reading
@@ -86,6 +87,16 @@ def import_message(found: Import) -> import_pb2.Import:
         finish_time=timestamp(found.finish_time) if found.finish_time else None,
         kind=found.rules.kind,
         reading=reading_message(found.rules.reading),
+        mode=write_mode_pb2.WriteMode.Value(f"WRITE_MODE_{found.spec.mode}"),
+        validate_only=found.spec.validate_only,
+        staged=found.spec.staged,
+        reconcile=(
+            import_pb2.Reconcile(max_deleted_ratio=found.spec.max_deleted_ratio) if found.spec.reconciles else None
+        ),
+        max_errors=found.spec.budget.max_errors,
+        max_error_ratio=found.spec.budget.max_error_ratio,
+        retry_of=str(found.retry_of) if found.retry_of is not None else "",
+        removed=found.removed,
     )
 
 
@@ -105,6 +116,8 @@ def batch_message(found: Batch) -> batch_pb2.Batch:
         processing=_stage(found.processing),
         create_time=timestamp(found.create_time),
         update_time=timestamp(found.update_time),
+        uri=found.uri,
+        status_message=found.status_message,
     )
 
 
@@ -118,6 +131,8 @@ def counts_message(counts: Counts) -> stage_pb2.RecordCounts:
         superseded=counts.superseded,
         rejected=counts.rejected,
         pending=counts.pending,
+        skipped=counts.skipped,
+        deleted=counts.deleted,
     )
 
 
@@ -232,7 +247,12 @@ def _error_stage(stage: ErrorStage) -> record_error_pb2.ErrorStage.ValueType:
 
 
 def _format(format: DataFormat) -> batch_pb2.DataFormat:
-    message = batch_pb2.DataFormat(type=batch_pb2.FileType.Value(f"FILE_TYPE_{format.type}"), encoding=format.encoding)
+    message = batch_pb2.DataFormat(
+        type=batch_pb2.FileType.Value(f"FILE_TYPE_{format.type}"),
+        encoding="" if format.type.tabular else format.encoding,
+        compression=batch_pb2.Compression.Value(f"COMPRESSION_{format.compression}"),
+        sheet=format.sheet,
+    )
     if message.type == batch_pb2.FILE_TYPE_CSV:
         message.csv.CopyFrom(
             batch_pb2.CsvOptions(delimiter=format.delimiter, quote=format.quote, columns=format.columns)

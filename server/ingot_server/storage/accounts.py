@@ -18,6 +18,8 @@ class StoredKey:
     scopes: frozenset[str]
     usable: bool
     """Neither revoked nor expired."""
+    sandbox: bool = False
+    """Whether nothing can be stored with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class KeyListing:
     create_time: datetime
     expire_time: datetime | None
     revoke_time: datetime | None
+    sandbox: bool
 
 
 async def account_ensure(database: Database, name: str) -> int:
@@ -50,9 +53,11 @@ async def api_key_create(
     scopes: list[str],
     label: str,
     lifetime: timedelta | None,
+    *,
+    sandbox: bool,
 ) -> None:
     """Stores a key."""
-    await database.execute(sql.api_key_create, key_id, account_id, secret_sha256, scopes, label, lifetime)
+    await database.execute(sql.api_key_create, key_id, account_id, secret_sha256, scopes, label, lifetime, sandbox)
 
 
 async def api_key_find(database: Database, key_id: str) -> StoredKey | None:
@@ -60,7 +65,7 @@ async def api_key_find(database: Database, key_id: str) -> StoredKey | None:
     row = await database.fetchrow(sql.api_key_find, key_id)
     if row is None:
         return None
-    return StoredKey(row["account_id"], row["secret_sha256"], frozenset(row["scopes"]), row["usable"])
+    return StoredKey(row["account_id"], row["secret_sha256"], frozenset(row["scopes"]), row["usable"], row["sandbox"])
 
 
 async def api_key_list(database: Database) -> list[KeyListing]:

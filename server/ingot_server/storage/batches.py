@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import msgspec
 
-from ingot_server.domain.batches import Batch, OffsetUnit, batch_status
+from ingot_server.domain.batches import Batch, OffsetUnit, Source, batch_status, shown_uri
 from ingot_server.domain.errors import BatchNotFound
 from ingot_server.domain.formats import DataFormat
 from ingot_server.domain.imports import ImportState
+from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.progress import Counts, Stage, percent, stage_state
 from ingot_server.domain.records import ErrorStage
 from ingot_server.storage import errors, imports
@@ -47,6 +48,8 @@ class OpenBatch:
     if the records need none."""
     rules: str
     """The rules for the records, as JSON text."""
+    source: Source | None = None
+    """What the server fetches; None for an upload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,19 @@ class Lease:
     """Raised by each claim; a write that names an old one has no effect."""
     account_id: int
     table_id: int
+    """The table that is written to: a branch, before a commit."""
+    base_id: int | None
+    """The table of which that is a branch; None if it is none, or if there is no such table."""
     rules: str
     """The rules for the records, as JSON text."""
     key_fields: tuple[str, ...]
     own_keys: bool
     """Whether a record's `keys` field is an instruction: the import itself named no key fields."""
+    mode: WriteMode
+    reconciles: bool
+    """Whether it matters which records the import names."""
+    has_budget: bool
+    """Whether only so many records may be rejected."""
 
 
 async def batch_find(database: Database, account_id: int, import_id: int, batch_id: str) -> OpenBatch | None:
@@ -89,11 +100,19 @@ async def batch_find(database: Database, account_id: int, import_id: int, batch_
         given_up=row["given_up"],
         key_fields=None if row["known_key_fields"] is None else tuple(row["known_key_fields"]),
         rules=row["rules"],
+        source=msgspec.json.decode(row["source"], type=Source) if row["source"] else None,
     )
 
 
-async def batch_create(database: Database, account_id: int, import_id: int, batch_id: str) -> OpenBatch:
-    """A new batch, or the one that another stream has just made under this id.
+async def batch_create(
+    database: Database,
+    account_id: int,
+    import_id: int,
+    batch_id: str,
+    source: Source | None = None,
+    format: DataFormat | None = None,
+) -> OpenBatch:
+    """A new batch, or the one that another stream has just made under this id. `source` is what the server fetches.
 
     Raises ImportNotFound, and ImportStateRefused if the import takes no more batches.
     """
@@ -104,11 +123,30 @@ async def batch_create(database: Database, account_id: int, import_id: int, batc
             raise imports.import_not_found(import_id)
         if owner["state"] != ImportState.RECEIVING:
             raise imports.import_state_refused(import_id, owner["state"], "it takes no new batch")
-        await connection.execute(sql.batch_create, import_id, batch_id)
+        await batch_insert(connection, import_id, batch_id, source, format)
     made = await batch_find(database, account_id, import_id, batch_id)
     if made is None:
         raise imports.import_not_found(import_id)
     return made
+
+
+async def batch_insert(
+    connection: "Connection",
+    import_id: int,
+    batch_id: str,
+    source: Source | None = None,
+    format: DataFormat | None = None,
+) -> None:
+    """Makes a batch, unless there is one with this id, of an import that the caller's transaction has locked."""
+    unit = OffsetUnit.BYTES if format and not format.type.tabular else OffsetUnit.RECORDS
+    await connection.execute(
+        sql.batch_create,
+        import_id,
+        batch_id,
+        msgspec.json.encode(source).decode() if source else None,
+        msgspec.json.encode(asdict(format)).decode() if format else None,
+        unit if source else None,
+    )
 
 
 async def batch_append(
@@ -190,10 +228,14 @@ async def batch_claim(database: Database, lease: timedelta) -> Lease | None:
         chunks_done=row["chunks_done"],
         generation=row["lease_generation"],
         account_id=row["account_id"],
-        table_id=row["table_id"],
+        table_id=row["branch_id"] or row["table_id"],
+        base_id=row["table_id"] if row["branch_id"] not in (None, row["table_id"]) else None,
         rules=row["rules"],
         key_fields=tuple(row["key_fields"] or row["table_key_fields"] or ()),
         own_keys=not row["key_fields"],
+        mode=WriteMode(row["mode"]),
+        reconciles=row["reconciles"],
+        has_budget=row["has_budget"],
     )
 
 
@@ -231,6 +273,8 @@ async def batch_settle_chunk(
         outcome.unchanged,
         outcome.superseded,
         outcome.rejected,
+        outcome.skipped,
+        outcome.deleted,
         errors_stored,
         warnings_stored,
     )
@@ -253,7 +297,12 @@ def _format(stored: str | None) -> DataFormat | None:
 
 def _batch(row: asyncpg.Record) -> Batch:
     total = imports.counts(row)
-    uploaded, processed = row["upload_accepted"], total.imported + row["processing_rejected"]
+    source = msgspec.json.decode(row["source"], type=Source) if row["source"] else Source()
+    # What was found in a file that the server had fetched counts as processing.
+    early = row["upload_rejected"] if source.uri else 0
+    uploaded, upload_rejected = row["upload_accepted"] + early, row["upload_rejected"] - early
+    processing_rejected = row["processing_rejected"] + early
+    processed, failed = total.imported + processing_rejected, bool(row["status_message"])
     done = row["finished"] and row["chunks_done"] == row["chunks_received"]
     return Batch(
         import_id=row["import_id"],
@@ -263,7 +312,7 @@ def _batch(row: asyncpg.Record) -> Batch:
             closed=row["closed"],
             given_up=row["given_up"],
             done=done,
-            imported=total.imported,
+            imported=0 if failed else total.imported,
         ),
         committed_offset=row["committed_offset"],
         unit=OffsetUnit(row["unit"]) if row["unit"] else None,
@@ -273,10 +322,14 @@ def _batch(row: asyncpg.Record) -> Batch:
         counts=total,
         upload=Stage(
             stage_state(
-                begun=True, over=row["finished"] or row["closed"], accepted=uploaded, rejected=row["upload_rejected"]
+                begun=True,
+                over=row["finished"] or row["closed"],
+                # A file in which no record could be read was not fetched either, whatever it was.
+                accepted=0 if failed or not row["upload_accepted"] else uploaded,
+                rejected=upload_rejected,
             ),
             uploaded,
-            row["upload_rejected"],
+            upload_rejected,
             percent(row["committed_offset"], row["expected_total"]),
         ),
         processing=Stage(
@@ -284,12 +337,14 @@ def _batch(row: asyncpg.Record) -> Batch:
                 begun=processed > 0,
                 over=done or row["closed"],
                 accepted=total.imported,
-                rejected=row["processing_rejected"],
+                rejected=processing_rejected,
             ),
             total.imported,
-            row["processing_rejected"],
+            processing_rejected,
             percent(processed, uploaded) if row["finished"] else None,
         ),
         create_time=row["create_time"],
         update_time=row["update_time"],
+        uri=shown_uri(source.uri),
+        status_message=row["status_message"],
     )

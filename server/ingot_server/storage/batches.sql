@@ -1,7 +1,12 @@
 -- name: batch_create
--- Makes a batch, unless it exists. $1 import id, $2 batch id.
-INSERT INTO batch (import_id, batch_id)
-VALUES ($1, $2)
+-- Makes a batch, unless it exists. $1 import id, $2 batch id, $3 what the server is to fetch or NULL, $4 format or NULL,
+-- $5 unit or NULL.
+INSERT INTO batch (import_id, batch_id, source, format, unit, waits_for)
+SELECT $1, $2, $3, $4, $5, coalesce(array_agg(batch_seq), '{}')
+FROM batch
+WHERE import_id = $1
+  AND finished
+  AND chunks_done < chunks_received
 ON CONFLICT (import_id, batch_id) DO NOTHING
 
 -- name: batch_open
@@ -17,6 +22,7 @@ SELECT
     closed,
     given_up,
     upload_accepted + upload_rejected AS received,
+    source,
     import.state,
     import.key_fields,
     import.known_key_fields,
@@ -91,6 +97,11 @@ WITH candidate AS (
     WHERE chunks_done < chunks_received
       AND NOT closed
       AND lease_until < clock_timestamp()
+      AND NOT EXISTS (
+        SELECT FROM batch AS earlier
+        WHERE earlier.batch_seq = ANY(batch.waits_for)
+          AND earlier.chunks_done < earlier.chunks_received
+      )
     ORDER BY lease_until
     LIMIT 1
     FOR UPDATE SKIP LOCKED
@@ -100,7 +111,7 @@ SET lease_until = clock_timestamp() + $1::interval, lease_generation = lease_gen
 FROM candidate, import, record_table
 WHERE batch.batch_seq = candidate.batch_seq
   AND import.import_id = batch.import_id
-  AND record_table.table_id = import.table_id
+  AND record_table.table_id = coalesce(import.branch_id, import.table_id)
 RETURNING
     batch.batch_seq,
     batch.import_id,
@@ -108,8 +119,12 @@ RETURNING
     batch.chunks_done,
     import.account_id,
     import.table_id,
+    import.branch_id,
     import.key_fields,
     import.rules,
+    import.mode,
+    import.max_deleted_ratio IS NOT NULL AS reconciles,
+    import.max_errors IS NOT NULL OR import.max_error_ratio IS NOT NULL AS has_budget,
     record_table.key_fields AS table_key_fields
 
 -- name: batch_extend_lease
@@ -142,15 +157,17 @@ RETURNING failures
 
 -- name: batch_settle_chunk
 -- Counts a chunk as done, if the lease is still ours. $1 batch, $2 lease generation, $3 created, $4 updated,
--- $5 unchanged, $6 superseded, $7 rejected, $8 errors stored, $9 warnings stored.
+-- $5 unchanged, $6 superseded, $7 rejected, $8 skipped, $9 deleted, $10 errors stored, $11 warnings stored.
 UPDATE batch
 SET created = created + $3,
     updated = updated + $4,
     unchanged = unchanged + $5,
     superseded = superseded + $6,
     processing_rejected = processing_rejected + $7,
-    errors_stored = errors_stored + $8,
-    warnings_stored = warnings_stored + $9,
+    skipped = skipped + $8,
+    deleted = deleted + $9,
+    errors_stored = errors_stored + $10,
+    warnings_stored = warnings_stored + $11,
     chunks_done = chunks_done + 1,
     failures = 0,
     update_time = clock_timestamp()

@@ -1,9 +1,11 @@
 """Chunks: the durable log of what was received, and the ledger of what was done with it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from ingot_server.storage import compressed_parts
 from ingot_server.storage.database import Database, rows_touched
 from ingot_server.storage.sql import Queries
 
@@ -66,9 +68,56 @@ async def chunk_next(database: Database, batch_seq: int, from_index: int) -> Sto
     return StoredChunk(**row) if row else None
 
 
-async def chunk_settle(connection: "Connection", batch_seq: int, chunk_index: int) -> bool:
-    """Marks the chunk as done; False if it was done before."""
-    return rows_touched(await connection.execute(sql.chunk_settle, batch_seq, chunk_index)) == 1
+async def chunk_any(database: Database, batch_seq: int, from_index: int) -> StoredChunk | None:
+    """The first chunk from `from_index` on, done or not; None if there is none."""
+    row = await database.fetchrow(sql.chunk_any, batch_seq, from_index)
+    return StoredChunk(**row) if row else None
+
+
+async def chunk_settle(connection: "Connection", batch_seq: int, chunk_index: int, rejected: Sequence[int]) -> bool:
+    """Marks the chunk as done, and which of its records, by position, are rejected; False if it was done before."""
+    return rows_touched(await connection.execute(sql.chunk_settle, batch_seq, chunk_index, rejected)) == 1
+
+
+async def chunk_set_rejected(
+    connection: "Connection", batch_seq: int, chunk_index: int, rejected: Sequence[int]
+) -> None:
+    """Says anew which of a chunk's records, by position, are rejected."""
+    await connection.execute(sql.chunk_set_rejected, batch_seq, chunk_index, rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedCount:
+    """How many records of a batch were rejected in processing."""
+
+    batch_seq: int
+    batch_id: str
+    records: int
+
+
+async def chunk_count_rejected(connection: "Connection", import_id: int) -> list[RejectedCount]:
+    """The batches of an import of which records were rejected in processing, as far as these are still kept."""
+    return [RejectedCount(**row) for row in await connection.fetch(sql.chunk_count_rejected, import_id)]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedChunk:
+    """A piece of an upload of which some records were rejected in processing."""
+
+    batch_seq: int
+    chunk_index: int
+    runs: list[int]
+    payload: bytes
+    rejected: list[int]
+    """The positions of these records."""
+
+
+async def chunk_next_rejected(
+    database: Database, import_id: int, after: tuple[int, int] = (0, -1)
+) -> RejectedChunk | None:
+    """The chunk with rejected records that follows one, given by batch and index; None if there is none."""
+    row = await database.fetchrow(sql.chunk_next_rejected, import_id, *after)
+    return RejectedChunk(**row) if row else None
 
 
 async def chunk_contents(database: Database, batch_seq: int, from_offset: int) -> list[SentContent]:
@@ -78,7 +127,8 @@ async def chunk_contents(database: Database, batch_seq: int, from_offset: int) -
 
 
 async def chunk_delete_of_import(connection: "Connection", import_id: int) -> None:
-    """Deletes the chunks of an import."""
+    """Deletes the chunks of an import, and what was kept of unfinished ones."""
+    await compressed_parts.compressed_part_delete_of_import(connection, import_id)
     await connection.execute(sql.chunk_delete_of_import, import_id)
 
 

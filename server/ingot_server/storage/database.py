@@ -21,6 +21,10 @@ T = TypeVar("T")
 _TRANSIENT_CLASSES = ("08", "28", "3D", "53", "57P", "58", "XX")
 _TRANSIENT_STATES = ("40001", "40P01", "40003", "55P03", "25006", "57014", "25P03", "55000")
 _REFUSED_CLASSES = ("22", "23", "54")
+_SET_LIMITS = "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS given (name, value)"
+BRIEF_LOCK_SECONDS = 0.9
+"""How long those who write a few records wait for others. PostgreSQL looks for deadlocks after a second, and ends
+whoever has waited so long: that must not be a commit, which has written for minutes, but whoever is in its way."""
 
 
 class DataRefused(Exception):
@@ -103,12 +107,21 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def transaction(self, *, statement_timeout_seconds: float | None = None) -> "AsyncIterator[Connection]":
-        """A connection of the pool within a transaction, whose statements may have a time limit of their own."""
+    async def transaction(
+        self, *, statement_timeout_seconds: float | None = None, lock_timeout_seconds: float | None = None
+    ) -> "AsyncIterator[Connection]":
+        """A connection of the pool within a transaction, whose statements may have time limits of their own."""
         async with self.connection() as connection, connection.transaction():
-            if statement_timeout_seconds is not None:
-                limit = _milliseconds(statement_timeout_seconds)
-                await connection.execute("SELECT set_config('statement_timeout', $1, true)", limit)
+            limits = {"statement_timeout": statement_timeout_seconds, "lock_timeout": lock_timeout_seconds}
+            given = {name: _milliseconds(seconds) for name, seconds in limits.items() if seconds is not None}
+            if given:
+                await connection.execute(_SET_LIMITS, list(given), list(given.values()))
+            yield connection
+
+    @asynccontextmanager
+    async def rehearsal(self) -> "AsyncIterator[Connection]":
+        """A connection of the pool within a transaction that is rolled back in any case."""
+        async with self.connection() as connection, rolled_back(connection):
             yield connection
 
     async def retrying(self, attempt: Callable[[], Awaitable[T]], *, tries: int = 5) -> T:
@@ -144,6 +157,25 @@ class Database:
             await asyncio.wait_for(self.pool.close(), timeout=10)
         except TimeoutError:
             self.pool.terminate()
+
+
+@asynccontextmanager
+async def rolled_back(connection: "Connection") -> "AsyncIterator[Connection]":
+    """A transaction, or a part of one, that is rolled back in any case."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield connection
+    finally:
+        await transaction.rollback()
+
+
+async def plan_for_all_rows(connection: "Connection") -> None:
+    """Keeps the planner, for our transaction, from looking into one table for each row of another.
+
+    For a table that has just been filled it may take that for the best way, and it would never end.
+    """
+    await connection.execute("SELECT set_config('enable_nestloop', 'off', true)")
 
 
 async def _no_reset(connection: object) -> None:

@@ -136,12 +136,34 @@ async def error_add(
     )
 
 
+async def error_forget_processing(connection: "Connection", import_id: int) -> None:
+    """Forgets the errors that the processing of an import has found: its records are processed again."""
+    await connection.execute(sql.error_forget, import_id, ErrorStage.PROCESSING)
+    await connection.execute(sql.error_group_forget, import_id, ErrorStage.PROCESSING)
+
+
+async def error_count_listed(connection: "Connection", import_id: int) -> int:
+    """How many errors of an import are in the full list."""
+    return int(await connection.fetchval(sql.error_count_listed, import_id))
+
+
+async def error_count_nameless(database: "Database | Connection", import_id: int) -> int:
+    """How many records were rejected as they arrived, of which it is not known which records they are.
+
+    Empty ones are none: they name nothing.
+    """
+    empty = [ErrorCode.EMPTY_LINE, ErrorCode.EMPTY_RECORD, ErrorCode.EMPTY_PAYLOAD]
+    row = await database.fetchrow(sql.error_count_nameless, import_id, empty)
+    assert row is not None  # noqa: S101 an aggregate always has one row
+    return int(row[0])
+
+
 async def error_group_list(database: Database, import_id: int, batch_id: str = "") -> list[ErrorGroup]:
     """The groups of an import, or of one of its batches; of each stage the 100 most frequent, these first."""
     rows = await database.fetch(sql.error_group_list, import_id, batch_id, GROUPS_LISTED_MAX)
     return [
         ErrorGroup(
-            stage=ErrorStage(row["stage"]),
+            stage=ErrorStage(row["stage"]).told,
             code=ErrorCode(row["code"]),
             field=row["field"],
             count=row["error_count"],
@@ -192,7 +214,7 @@ def _error(row: asyncpg.Record | dict[str, Any]) -> RecordError:
     return RecordError(
         batch_id=row["batch_id"],
         index=row["record_index"],
-        stage=ErrorStage(row["stage"]),
+        stage=ErrorStage(row["stage"]).told,
         code=ErrorCode(row["code"]),
         field=row["field"],
         key=row["key"],

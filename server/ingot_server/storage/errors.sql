@@ -76,6 +76,32 @@ JOIN batch USING (import_id, batch_seq)
 WHERE rank <= $3
 ORDER BY ranked.stage, rank
 
+-- name: error_forget
+-- Forgets the errors of a stage. $1 import, $2 stage.
+DELETE FROM record_error
+WHERE import_id = $1
+  AND stage = $2
+
+-- name: error_group_forget
+-- Forgets the groups of a stage. $1 import, $2 stage.
+DELETE FROM error_group
+WHERE import_id = $1
+  AND stage = $2
+
+-- name: error_count_listed
+-- How many errors of an import are in the full list. $1 import.
+SELECT count(*)
+FROM record_error
+WHERE import_id = $1
+
+-- name: error_count_nameless
+-- How many errors were found in records as they arrived, but for those with codes $2. $1 import.
+SELECT coalesce(sum(error_count), 0)::bigint
+FROM error_group
+WHERE import_id = $1
+  AND stage <> 2
+  AND code <> ALL($2::integer[])
+
 -- name: error_list
 -- A page of an import's errors. $1 account, $2 import, $3 batch id or '', $4 stage or 0, $5 code or 0, $6 field or '',
 -- $7 severity or 0, $8, $9 and $10 batch, index and ordinal of the last error of the page before, $11 how many. A
@@ -89,7 +115,7 @@ SELECT
 FROM record_error
 WHERE import_id = (SELECT import_id FROM import WHERE account_id = $1 AND import_id = $2)
   AND ($3 = '' OR batch_seq = (SELECT batch_seq FROM batch WHERE import_id = $2 AND batch_id = $3))
-  AND ($4 = 0 OR stage = $4)
+  AND ($4 = 0 OR stage = $4 OR $4 = 2 AND stage = 3)
   AND ($5 = 0 OR code = $5)
   AND ($6 = '' OR field = $6)
   AND ($7 = 0 OR (code = 1114) = ($7 = 2))

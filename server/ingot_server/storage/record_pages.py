@@ -20,8 +20,35 @@ class After:
     value: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a page of records is looked for: a table, or a part of what an import would make of one."""
+
+    table_id: int
+    written_by: int = 0
+    """Only records that this import has written; 0: all."""
+    missing_in: int = 0
+    """Only records that an import has taken away in this branch; 0: all."""
+    unnamed: bool = False
+    """With `missing_in`: only, instead, records that the import has not named."""
+
+    def condition(self) -> str:
+        """The condition that holds for its records."""
+        found = f"table_id = {self.table_id:d}"
+        if self.written_by:
+            found += f" AND writer = {self.written_by:d}"
+        if not self.missing_in:
+            return found
+        branch = self.missing_in
+        touched = f"SELECT FROM branch_key WHERE branch_key.table_id = {branch:d} AND branch_key.key = record.key"
+        if self.unnamed:
+            return f"{found} AND NOT EXISTS ({touched} AND named)"
+        left = f"SELECT FROM record AS left_over WHERE left_over.table_id = {branch:d} AND left_over.key = record.key"
+        return f"{found} AND EXISTS ({touched} AND existed) AND NOT EXISTS ({left})"
+
+
 def page_query(
-    table_id: int,
+    scope: Scope,
     condition: Condition | None,
     order: Order,
     after: After | None,
@@ -37,7 +64,7 @@ def page_query(
     # The limit is part of the text, where the planner sees it: a plan for any limit is one for a tenth of all.
     arguments = Arguments()
     bytes_placeholder = arguments.add(bytes_max, "bigint")
-    found = f"table_id = {table_id:d}"
+    found = scope.condition()
     if condition is not None:
         found += f"\n      AND {condition_sql(condition, arguments)}"
     if order.field is Own.KEY:

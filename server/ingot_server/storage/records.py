@@ -11,7 +11,7 @@ from ingot_server.domain.errors import DatabaseUnavailable, FilterTooSlow
 from ingot_server.domain.filters import Condition, Order, Own
 from ingot_server.domain.progress import Counts
 from ingot_server.storage.database import Database, rows_touched
-from ingot_server.storage.record_pages import After, page_query
+from ingot_server.storage.record_pages import After, Scope, page_query
 from ingot_server.storage.sql import Queries
 
 if TYPE_CHECKING:
@@ -80,6 +80,61 @@ def _split_repeated(records: Sequence[KeyedRecord]) -> tuple[Sequence[KeyedRecor
     return first, repeated
 
 
+@dataclass(frozen=True, slots=True)
+class HeldRecord:
+    """A record that nobody else changes until our transaction ends."""
+
+    data: str
+    """JSON text."""
+    own: bool
+    """Whether the writer who asks has written it."""
+    filled: frozenset[str]
+    """The fields that this writer has filled."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutRecord:
+    """A record to be written, whatever the table holds."""
+
+    key: str
+    data: str
+    """JSON text."""
+    filled: Sequence[str] | None = None
+    """The fields that the writer has filled, if it fills what is empty."""
+
+
+async def record_hold(
+    connection: "Connection", table_id: int, writer: int, keys: Collection[str]
+) -> dict[str, HeldRecord]:
+    """The records with these keys, by key, held until the caller's transaction ends."""
+    rows = await connection.fetch(sql.record_hold, table_id, writer, list(keys)) if keys else []
+    return {
+        key: HeldRecord(data, own, frozenset(filled or ()) if own else frozenset()) for key, data, own, filled in rows
+    }
+
+
+async def record_put(
+    connection: "Connection", table_id: int, writer: int, records: Sequence[PutRecord], expected_new: int
+) -> None:
+    """Writes records with distinct keys, of which the caller holds all that exist: so many are new.
+
+    Raises DatabaseUnavailable if somebody else has made one meanwhile: to be tried again, in another transaction.
+    """
+    if not records:
+        return
+    await connection.execute(sql.record_stage)
+    rows = [(record.key, record.data, record.filled) for record in records]
+    await connection.copy_records_to_table("incoming", records=rows, columns=["key", "data", "filled"])
+    if await connection.fetchval(sql.record_put, table_id, writer) != expected_new:
+        raise DatabaseUnavailable("A record was made by somebody else at the same time: try again.")
+
+
+async def record_unstage(connection: "Connection") -> None:
+    """Makes room for further records in a transaction that has written some."""
+    await connection.execute(sql.record_stage)
+    await connection.execute(sql.record_unstage)
+
+
 async def record_keys_taken(connection: "Connection", table_id: int, keys: Collection[str]) -> set[str]:
     """Those of `keys` that have a record, and the keys of all records that are one of these with `~` and a number."""
     return {row["key"] for row in await connection.fetch(sql.record_keys_taken, table_id, list(keys))}
@@ -117,7 +172,7 @@ async def record_get(database: Database, table_id: int, key: str) -> StoredRecor
 
 async def record_page(
     database: Database,
-    table_id: int,
+    scope: Scope,
     condition: Condition | None,
     order: Order,
     after: After | None,
@@ -132,7 +187,7 @@ async def record_page(
     the next page needs to go on after it. Raises ValueError if `after` is none of this order, and FilterTooSlow if a
     filter or an order takes more than `seconds_max`.
     """
-    query, arguments = page_query(table_id, condition, order, after, limit, bytes_max)
+    query, arguments = page_query(scope, condition, order, after, limit, bytes_max)
     if condition is None and order.field is Own.KEY:
         rows = await database.fetch(query, *arguments)
     else:

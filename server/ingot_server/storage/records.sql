@@ -2,8 +2,13 @@
 -- A place for the records of one transaction, made once per session; emptied at each commit.
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
     key text COLLATE "C" NOT NULL,
-    data jsonb NOT NULL
+    data jsonb NOT NULL,
+    filled text[]
 ) ON COMMIT DELETE ROWS
+
+-- name: record_unstage
+-- Empties that place, for further records in the same transaction.
+TRUNCATE incoming
 
 -- name: record_apply
 -- Writes the staged records, each key once. $1 table id, $2 writer.
@@ -73,6 +78,39 @@ SELECT
     count(*) FILTER (WHERE changed > 0 AND NOT own) AS updated,
     coalesce(sum(changed), 0)::bigint - count(*) FILTER (WHERE changed > 0 AND NOT own) AS superseded
 FROM chain
+
+-- name: record_hold
+-- Some records, which nobody else changes until we are done, in the order of their keys. $1 table id, $2 writer, $3 keys.
+--
+-- LATERAL asks for one look into the index for each: see identifiers.sql.
+SELECT found.*
+FROM (SELECT key COLLATE "C" AS key FROM unnest($3::text[]) AS given (key) ORDER BY 1) AS wanted
+CROSS JOIN LATERAL (
+    SELECT key, data, writer = $2 AS own, filled
+    FROM record
+    WHERE table_id = $1
+      AND key = wanted.key
+    LIMIT 1
+    FOR UPDATE
+) AS found
+
+-- name: record_put
+-- Writes the staged records, each key once, whatever the table holds; how many keys were new. $1 table id, $2 writer.
+WITH written AS (
+    INSERT INTO record AS held (table_id, writer, create_time, update_time, rewritten, key, data, filled)
+    SELECT $1, $2, now(), now(), false, key, data, filled
+    FROM incoming
+    ORDER BY key
+    ON CONFLICT (table_id, key) DO UPDATE
+    SET writer = excluded.writer,
+        update_time = excluded.update_time,
+        rewritten = held.writer = excluded.writer,
+        data = excluded.data,
+        filled = excluded.filled
+    RETURNING xmax = 0 AS created
+)
+SELECT count(*) FILTER (WHERE created) AS created
+FROM written
 
 -- name: record_next_write_call
 -- A number for a WriteRecords call.

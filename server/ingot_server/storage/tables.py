@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -97,6 +98,19 @@ async def table_ensure(connection: "Connection", account_id: int, use: TableUse)
     return _table(row)
 
 
+async def table_rehearse(connection: "Connection", account_id: int, use: TableUse) -> Table:
+    """The table as `table_ensure` would make it, with nothing written; its id is 0 if there is none.
+
+    Raises KindDiffers, KeyFieldsDiffer.
+    """
+    row = await connection.fetchrow(sql.table_get, account_id, use.name)
+    if row is None:
+        never = datetime.min.replace(tzinfo=UTC)
+        return Table(0, use.name, use.new_key_fields, Rules(kind=use.kind or GENERIC), False, never, never)
+    table = _table(row)
+    return table if use.suits(table) else await _adapted(connection, table, use)
+
+
 async def _adapted(connection: "Connection", table: Table, use: TableUse) -> Table:
     """The table as it is expected, if nothing speaks against it. Raises KindDiffers, KeyFieldsDiffer."""
     kind = use.kind or table.rules.kind
@@ -170,7 +184,7 @@ async def table_clear_deleted(database: Database) -> bool:
         if table_id is None:
             return False
         cleared = 0
-        for query in (sql.table_clear_records, sql.table_clear_identifiers):
+        for query in (sql.table_clear_records, sql.table_clear_identifiers, sql.table_clear_branch_keys):
             cleared += rows_touched(await connection.execute(query, table_id, CLEARED_AT_ONCE))
         if cleared:
             return True

@@ -105,6 +105,7 @@ SELECT table_id, name, rules ->> 'kind' AS kind
 FROM record_table
 WHERE account_id = $1
   AND delete_time IS NULL
+  AND name IS NOT NULL
   AND rules ->> 'kind' = ANY($2::text[])
 ORDER BY table_id
 
@@ -122,7 +123,8 @@ WHERE delete_time IS NOT NULL
   AND (
     EXISTS (SELECT FROM record WHERE record.table_id = record_table.table_id)
     OR EXISTS (SELECT FROM record_identifier WHERE record_identifier.table_id = record_table.table_id)
-    OR NOT EXISTS (SELECT FROM import WHERE import.table_id = record_table.table_id)
+    OR EXISTS (SELECT FROM branch_key WHERE branch_key.table_id = record_table.table_id)
+    OR NOT EXISTS (SELECT FROM import WHERE record_table.table_id IN (import.table_id, import.branch_id))
         AND NOT EXISTS (SELECT FROM field_index WHERE field_index.table_id = record_table.table_id)
   )
 ORDER BY delete_time
@@ -141,10 +143,16 @@ DELETE FROM record_identifier
 WHERE table_id = $1
   AND identifier IN (SELECT identifier FROM record_identifier WHERE table_id = $1 ORDER BY identifier LIMIT $2)
 
+-- name: table_clear_branch_keys
+-- Deletes some of the keys that a deleted branch has touched. $1 table id, $2 how many.
+DELETE FROM branch_key
+WHERE table_id = $1
+  AND key IN (SELECT key FROM branch_key WHERE table_id = $1 ORDER BY key LIMIT $2)
+
 -- name: table_forget
 -- Deletes what is left of a deleted table that nothing needs any more. $1 table id.
 DELETE FROM record_table
 WHERE table_id = $1
   AND delete_time IS NOT NULL
-  AND NOT EXISTS (SELECT FROM import WHERE import.table_id = $1)
+  AND NOT EXISTS (SELECT FROM import WHERE $1 IN (import.table_id, import.branch_id))
   AND NOT EXISTS (SELECT FROM field_index WHERE field_index.table_id = $1)

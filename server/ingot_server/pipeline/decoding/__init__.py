@@ -1,5 +1,6 @@
 """Decodes the bytes of an uploaded file, cut anywhere, into records.
 
+    compressed bytes ──► unpacking ──► bytes
     bytes ──► encodings    to UTF-8, if they are anything else; source offsets stay exact
                  │
                  ├── ndjson    a line is a record
@@ -23,8 +24,9 @@ from ingot_server.pipeline.decoding.decoder import Decoder
 from ingot_server.pipeline.decoding.encodings import TranscodingDecoder
 from ingot_server.pipeline.decoding.ndjson import NdjsonDecoder
 from ingot_server.pipeline.decoding.table import TableDecoder
+from ingot_server.pipeline.decoding.unpacking import Unpacker
 
-__all__ = ["Decoder", "decoder"]
+__all__ = ["Decoder", "Unpacker", "decoder"]
 
 
 def decoder(format: DataFormat, state: dict[str, Any] | None = None) -> Decoder:
@@ -46,3 +48,5 @@ def _decoder(format: DataFormat, state: dict[str, Any]) -> Decoder:
             return TableDecoder(format, state)
         case FileType.JSON_ARRAY:
             return ArrayDecoder(state)
+        case FileType.EXCEL | FileType.PARQUET:
+            raise ValueError(f"{format.type} is not read from a stream of bytes")

@@ -79,6 +79,13 @@ class ArrayDecoder:
         self._index = found.next_index
         return found.decoded(), position
 
+    def lose(self, rest: bytes, fault: Fault) -> Decoded:
+        found = Gathering(self._index)
+        if self._phase is not _Phase.LOST:
+            found.reject(self._line, rest, fault)
+        self._phase, self._index = _Phase.LOST, found.next_index
+        return found.decoded()
+
     def _read(self, data: bytes, final: bool, found: Gathering) -> int:
         """Reads as far as there are whole elements; where the next one begins."""
         position = 0

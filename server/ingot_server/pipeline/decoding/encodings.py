@@ -49,6 +49,11 @@ class TranscodingDecoder:
             self._reject_marked(decoded)
         return decoded, len(data) if final else transcoded.source_offset(consumed)
 
+    def lose(self, rest: bytes, fault: Fault) -> Decoded:
+        decoded = self._inner.lose(_Transcoded(rest, self._encoding, final=True).text, fault)
+        decoded.rejects = [self._readable(found) for found in decoded.rejects]
+        return decoded
+
     def _reject_marked(self, decoded: Decoded) -> None:
         decoded.rejects = [self._readable(found) for found in decoded.rejects]
         good = []

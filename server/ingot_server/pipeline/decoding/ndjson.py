@@ -7,8 +7,9 @@ the rest of it skipped without being kept.
 
 from typing import Any
 
-from ingot_server.domain.records import RECORD_BYTES_MAX, RECORD_TOO_LARGE, Decoded, Reject, reject
+from ingot_server.domain.records import RECORD_BYTES_MAX, RECORD_TOO_LARGE, Decoded, Fault, Reject, reject
 from ingot_server.pipeline.decoding.decoder import BYTE_ORDER_MARK
+from ingot_server.pipeline.decoding.mended_lines import ADDED, restored_lines
 
 
 class NdjsonDecoder:
@@ -43,6 +44,10 @@ class NdjsonDecoder:
             end = len(data)
         return decoded, end
 
+    def lose(self, rest: bytes, fault: Fault) -> Decoded:
+        self._index += 1
+        return Decoded(rejects=[reject(self._index - 1, self._index, rest, fault)], received=1)
+
     def _lines(self, block: bytes) -> Decoded:
         if b"\r" in block:
             block = block.replace(b"\r\n", b"\n")
@@ -53,7 +58,7 @@ class NdjsonDecoder:
         decoded = Decoded(lines, range(first, self._index), range(first + 1, self._index + 1), [], len(lines))
         if len(block) > RECORD_BYTES_MAX and max(map(len, lines)) > RECORD_BYTES_MAX:
             self._reject_too_large(decoded)
-        return decoded
+        return restored_lines(decoded) if ADDED in block else decoded
 
     def _reject_too_large(self, decoded: Decoded) -> None:
         numbered = list(zip(decoded.indexes, decoded.texts, strict=True))

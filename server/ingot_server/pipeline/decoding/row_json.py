@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from ingot_server.domain.records import EMPTY_LINE, ErrorCode, Fault
+
 _ENCODER = msgspec.json.Encoder()
 _STRUCT_COLUMNS_MAX = 500
 
@@ -15,11 +17,24 @@ class RowEncoder:
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = tuple(columns)
-        self.width = len(self._columns)
         self._struct = _row_struct(self._columns)
 
+    def fits(self, rows: Sequence[Sequence[str]]) -> bool:
+        """Whether all rows have as many cells as there are columns: then none has a fault."""
+        return set(map(len, rows)) == {len(self._columns)}
+
+    def faults(self, row: Sequence[str], source: bytes) -> list[Fault]:
+        """What is wrong with a row, which is `source` in the file."""
+        if not row or (len(row) < len(self._columns) and not source.strip()):
+            return [EMPTY_LINE]
+        return [] if len(row) == len(self._columns) else [cell_count(len(row), len(self._columns))]
+
+    def shown(self, row: Sequence[str], source: bytes) -> bytes:
+        """A row with faults as it is shown."""
+        return source
+
     def encode(self, rows: Sequence[Sequence[str]]) -> list[bytes]:
-        """The JSON texts of rows that have as many cells as there are columns."""
+        """The JSON texts of rows without faults."""
         objects: list[Any]
         if self._struct is None:
             objects = [dict(zip(self._columns, row, strict=True)) for row in rows]
@@ -27,6 +42,13 @@ class RowEncoder:
             objects = list(starmap(self._struct, rows))
         # Line breaks within values are escaped, so each line is an object.
         return _ENCODER.encode_lines(objects).split(b"\n")[:-1]
+
+
+def cell_count(cells: int, columns: int) -> Fault:
+    """The fault of a row with too few or too many cells."""
+    found = "1 cell" if cells == 1 else f"{cells} cells"
+    message = f"The row has {found}, but there are {columns} columns: check its delimiters and quotes."
+    return Fault(ErrorCode.CELL_COUNT, message)
 
 
 def _row_struct(columns: tuple[str, ...]) -> type[msgspec.Struct] | None:

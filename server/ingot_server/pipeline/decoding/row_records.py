@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ingot_server.domain.records import EMPTY_LINE, RECORD_BYTES_MAX, RECORD_TOO_LARGE, ErrorCode, Fault
 from ingot_server.pipeline.decoding.gathering import Gathering
+from ingot_server.pipeline.decoding.mended_rows import MendedRowEncoder
 from ingot_server.pipeline.decoding.row_json import RowEncoder
 
 _NUL = Fault(ErrorCode.CONTROL_CHARACTER, "The row contains a NUL character: leave it out.")
@@ -20,16 +21,16 @@ class Rows:
         self._line = line
         self._clean = b"\0" not in block and is_utf8(block)
 
-    def become_records(self, encoder: RowEncoder, found: Gathering) -> None:
+    def become_records(self, encoder: RowEncoder | MendedRowEncoder, found: Gathering) -> None:
         """Adds each row as a record or as a reject."""
-        if self._clean and set(map(len, self._rows)) == {encoder.width}:
+        if self._clean and encoder.fits(self._rows):
             texts = encoder.encode(self._rows)
             if max(map(len, texts)) <= RECORD_BYTES_MAX:
                 found.add(texts, self._lines())
                 return
         self._become_mixed(encoder, found)
 
-    def _become_mixed(self, encoder: RowEncoder, found: Gathering) -> None:
+    def _become_mixed(self, encoder: RowEncoder | MendedRowEncoder, found: Gathering) -> None:
         texts: list[bytes] = []
         indexes: list[int] = []
         lines: list[int] = []
@@ -38,12 +39,14 @@ class Rows:
         for row, end, line in zip(self._rows, self._line_ends, self._lines(), strict=True):
             source = b"\n".join(sources[start:end]).rstrip(b"\r")
             start = end
-            faults = self._faults(row, source, encoder.width)
+            faults = encoder.faults(row, source)
+            if not self._clean and faults != [EMPTY_LINE]:
+                faults = self._unclean(source) + faults
             text = b"" if faults else encoder.encode([row])[0]
             if len(text) > RECORD_BYTES_MAX:
                 faults = [RECORD_TOO_LARGE]
             if faults:
-                found.reject(line, source, *faults)
+                found.reject(line, encoder.shown(row, source), *faults)
                 continue
             texts.append(text)
             indexes.append(found.next_index)
@@ -51,18 +54,13 @@ class Rows:
             found.next_index += 1
         found.add_some(texts, indexes, lines)
 
-    def _faults(self, row: list[str], source: bytes, width: int) -> list[Fault]:
-        if not row or (len(row) < width and not source.strip()):
-            return [EMPTY_LINE]
+    @staticmethod
+    def _unclean(source: bytes) -> list[Fault]:
         faults = []
-        if not self._clean:
-            if b"\0" in source:
-                faults.append(_NUL)
-            if not is_utf8(source):
-                faults.append(Fault(ErrorCode.INVALID_ENCODING, "The row contains bytes that are not valid UTF-8."))
-        if len(row) != width:
-            message = f"The row has {_cells(len(row))}, but there are {width} columns: check its delimiters and quotes."
-            faults.append(Fault(ErrorCode.CELL_COUNT, message))
+        if b"\0" in source:
+            faults.append(_NUL)
+        if not is_utf8(source):
+            faults.append(Fault(ErrorCode.INVALID_ENCODING, "The row contains bytes that are not valid UTF-8."))
         return faults
 
     def _lines(self) -> Sequence[int]:
@@ -80,7 +78,3 @@ def is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _cells(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count} cells"

@@ -20,6 +20,7 @@ from ingot_server.domain.formats import DataFormat, column_fault
 from ingot_server.domain.records import RECORD_BYTES_MAX, Decoded, ErrorCode, Fault
 from ingot_server.pipeline.decoding.decoder import BYTE_ORDER_MARK
 from ingot_server.pipeline.decoding.gathering import Gathering
+from ingot_server.pipeline.decoding.mended_rows import MendedRowEncoder, columns_fault, is_mended, saved_with
 from ingot_server.pipeline.decoding.pace import Pace
 from ingot_server.pipeline.decoding.row_json import RowEncoder
 from ingot_server.pipeline.decoding.row_records import Rows, is_utf8
@@ -33,16 +34,19 @@ class TableDecoder:
     """Reads CSV in UTF-8."""
 
     def __init__(self, format: DataFormat, state: dict[str, Any]) -> None:
-        self._dialect: dict[str, Any] = {"delimiter": format.delimiter, "quotechar": format.quote, "strict": True}
-        self._delimiter, self._quote = format.delimiter, format.quote
-        self._grammar = RowGrammar(format.delimiter, format.quote)
+        self._read_as(state.get("delimiter", format.delimiter), state.get("quote", format.quote))
         self._pace = Pace()
         self._index: int = state.get("index", 0)
         self._line: int = state.get("line", 1)
         self._skipping: bool = state.get("skipping", False)
         self._lost: bool = state.get("lost", False)
         self._columns: list[str] | None = state.get("columns") or list(format.columns) or None
-        self._encoder = RowEncoder(self._columns or ())
+        self._encoder = _encoder(self._columns or ())
+
+    def _read_as(self, delimiter: str, quote: str) -> None:
+        self._dialect: dict[str, Any] = {"delimiter": delimiter, "quotechar": quote, "strict": True}
+        self._delimiter, self._quote = delimiter, quote
+        self._grammar = RowGrammar(delimiter, quote)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -51,6 +55,8 @@ class TableDecoder:
             "skipping": self._skipping,
             "lost": self._lost,
             "columns": self._columns,
+            "delimiter": self._delimiter,
+            "quote": self._quote,
         }
 
     def feed(self, data: bytes, final: bool) -> tuple[Decoded, int]:
@@ -58,6 +64,13 @@ class TableDecoder:
         consumed = self._read(data, final, found)
         self._index = found.next_index
         return found.decoded(), consumed
+
+    def lose(self, rest: bytes, fault: Fault) -> Decoded:
+        found = Gathering(self._index)
+        if not self._lost:
+            found.reject(self._line, rest, fault)
+        self._lost, self._index = True, found.next_index
+        return found.decoded()
 
     def _read(self, data: bytes, final: bool, found: Gathering) -> int:
         position = 0
@@ -72,6 +85,9 @@ class TableDecoder:
         # A byte order mark alone is not consumed, for what follows it must still be known to be the first line.
         consumed = len(data) if final else 0 if self._line == 1 else position
         while position < len(data) and not self._lost:
+            if self._columns is None:
+                first_line = data[position : data.find(b"\n", position) + 1 or len(data)].removesuffix(b"\n")
+                self._read_as(*saved_with(first_line, self._delimiter, self._quote))
             after = self._read_block(data, position, final, found)
             if after == position:
                 row = self._grammar.read(data, position, self._line, final)
@@ -95,7 +111,11 @@ class TableDecoder:
     def _read_header(self, header: Row | BadLine, found: Gathering) -> None:
         if isinstance(header, Row):
             columns = tuple(cell.strip() for cell in self._cells(header.text)) or ("",)
-            fault = column_fault(columns)
+            if is_mended(columns):
+                # Spreadsheets count columns in which something has stood once.
+                while not columns[-1]:
+                    columns = columns[:-1]
+            fault = column_fault(columns) or (columns_fault(columns) if is_mended(columns) else None)
             if not is_utf8(header.text):
                 fault = "expected column names in the encoding of the file"
         else:
@@ -106,7 +126,7 @@ class TableDecoder:
             self._lost = True
         else:
             self._columns = list(columns)
-            self._encoder = RowEncoder(columns)
+            self._encoder = _encoder(columns)
 
     def _take(self, rows: list[list[str]], line_ends: Sequence[int], block: bytes, found: Gathering) -> None:
         Rows(rows, line_ends, block, self._line).become_records(self._encoder, found)
@@ -165,6 +185,10 @@ class TableDecoder:
             if line_end - before > ROW_LINES_MAX:
                 return number
         return good
+
+
+def _encoder(columns: Sequence[str]) -> RowEncoder | MendedRowEncoder:
+    return MendedRowEncoder(columns) if is_mended(columns) else RowEncoder(columns)
 
 
 def _first_lines(block: bytes, count: int) -> bytes:

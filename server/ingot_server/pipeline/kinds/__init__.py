@@ -9,6 +9,7 @@ from pkgutil import iter_modules
 from types import MappingProxyType
 
 from ingot_server.pipeline.kinds.kind import Kind
+from ingot_server.storage.tables import TableUse
 
 
 def _found() -> dict[str, Kind]:
@@ -23,3 +24,10 @@ def _found() -> dict[str, Kind]:
 
 KINDS = MappingProxyType(_found())
 """All kinds, by name."""
+
+
+def use_of_table(name: str, kind: str, key_fields: tuple[str, ...]) -> TableUse:
+    """What a call expects of its table that names a kind, or none, and key fields, or none."""
+    known = KINDS.get(kind)
+    of_kind = None if known and known.identifies_itself else known.key_fields if known else ()
+    return TableUse(name, kind, key_fields, of_kind)

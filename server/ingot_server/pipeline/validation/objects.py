@@ -138,8 +138,11 @@ class ObjectReader:
         known = self._by_name.get(name) or self._by_folded_name.get(folded(name))
         return known.name if known else name
 
-    def read(self, record: dict[str, Any], prefix: str, row: Row) -> dict[str, Any]:
-        """The object with its fields under their names and in their normal forms, without those that cannot be read."""
+    def read(self, record: dict[str, Any], prefix: str, row: Row, *, whole: bool = True) -> dict[str, Any]:
+        """The object with its fields under their names and in their normal forms, without those that cannot be read.
+
+        If it is only a part of a record, nothing is missing from it.
+        """
         read: dict[str, Any] = {}
         by_name = self._by_name
         for name, item in record.items():
@@ -167,7 +170,7 @@ class ObjectReader:
             known = by_name.get(path[len(prefix) :]) if path.startswith(prefix) else None
             if known is not None and known.nested is None:
                 read.pop(known.name, None)
-        for known in self._needed:
+        for known in self._needed if whole else ():
             if read.get(known.name) in _NO_VALUES and prefix + known.name not in row.unread:
                 self._fill(known, read, prefix, row)
         return read

@@ -1,5 +1,6 @@
 """The compiled rules of a table."""
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ingot_server.domain.fields import Field, UnknownFields
-from ingot_server.domain.records import ErrorCode
+from ingot_server.domain.records import ErrorCode, Severity
 from ingot_server.domain.tables import GENERIC, Rules
 from ingot_server.pipeline import exact_json
 from ingot_server.pipeline.kinds import KINDS
@@ -16,19 +17,26 @@ from ingot_server.pipeline.validation.objects import ObjectReader
 from ingot_server.pipeline.validation.rows import Row
 from ingot_server.pipeline.validation.rules import merged_fields
 
+_PATH_END = re.compile(r"[.\[]")
+
 
 class Validator:
     """The compiled rules of a table."""
 
     def __init__(self, rules: Rules, key_fields: Sequence[str] = ()) -> None:
         """`key_fields` are known fields too. Raises KeyError for a kind that this server does not know."""
-        self.kind = KINDS[rules.kind]
+        self.kind = kind = KINDS[rules.kind]
         self.is_plain = rules.kind == GENERIC and not rules.fields and rules.unknown_fields is UnknownFields.KEEP
         """Whether there is nothing to be read: any record will do."""
         names = ", ".join(f"`{name}`" for name in self.kind.needs_one_of)
         self._needed = f"Too little information: expected a value for one of {names}."
         built_in = {known.name for known in self.kind.fields}
         fields = merged_fields(rules)
+        self.field_names = frozenset(field.name for field in fields)
+        self._identifying = None if kind.key_parts else frozenset((*kind.identifiers, *kind.identity, *key_fields))
+        if not self.field_names.issuperset(kind.identity):
+            # Something derived from what the record refers to identifies it.
+            self._identifying = self._identifying and self._identifying.union(kind.needs_one_of)
         known_names = {field.name for field in fields}
         fields += tuple(Field(name) for name in key_fields if name not in known_names)
         self._reader = ObjectReader(
@@ -42,6 +50,29 @@ class Validator:
         """The records with their values. `texts` have passed `checking.check`."""
         return [self._read(text, position) for position, text in zip(positions, texts, strict=True)]
 
+    def read_parts(self, texts: Sequence[bytes], positions: Iterable[int]) -> list[Row]:
+        """Records that are only to be merged with others: nothing is missing from them but what identifies them."""
+        return [self._read_part(text, position) for position, text in zip(positions, texts, strict=True)]
+
+    def read_names(self, texts: Sequence[bytes], positions: Iterable[int]) -> list[Row]:
+        """Records of which only matters what identifies them: other fields may hold anything."""
+        rows = self.read_parts(texts, positions)
+        if self._identifying is not None:
+            for row in rows:
+                if row.faults:
+                    row.faults = [fault for fault in row.faults if self._identifies(fault.field)]
+                    row.is_faulty = any(fault.code.severity is Severity.ERROR for fault in row.faults)
+        return rows
+
+    def _identifies(self, path: str) -> bool:
+        return not path or _PATH_END.split(path, maxsplit=1)[0] in (self._identifying or ())
+
+    def read_whole(self, record: dict[str, Any], position: int) -> Row:
+        """A record that was put together from others."""
+        row = Row(position)
+        self._read_into(row, record)
+        return row
+
     def is_name(self, name: str, field: str) -> bool:
         """Whether a value under this name is one for the field."""
         return self._reader.stored_name(name) == field
@@ -54,25 +85,46 @@ class Validator:
             record.pop(DERIVED, None)
 
     def _read(self, text: bytes, position: int) -> Row:
+        row = Row(position)
+        self._read_into(row, exact_json.decode(text))
+        if not row.is_faulty:
+            row.text = exact_json.encode(row.record)
+        return row
+
+    def _read_into(self, row: Row, sent: dict[str, Any]) -> None:
+        kind = self.kind
+        if kind.name != GENERIC:
+            sent.pop(DERIVED, None)
+        row.record = record = self._reader.read(sent, "", row)
+        self._expect_some(row)
+        for fault in kind.check(record):
+            row.accuse(fault)
+        self._name(row)
+        if not row.is_faulty:
+            self.derive(record)
+
+    def _read_part(self, text: bytes, position: int) -> Row:
         row, kind = Row(position), self.kind
         sent = exact_json.decode(text)
         if kind.name != GENERIC:
             sent.pop(DERIVED, None)
-        row.record = record = self._reader.read(sent, "", row)
-        for name in kind.needs_one_of:
-            if record.get(name) or name in row.unread:
-                break
-        else:
-            if kind.needs_one_of:
-                row.blame(ErrorCode.TOO_LITTLE_INFORMATION, self._needed)
-        for fault in kind.check(record):
-            row.accuse(fault)
+        row.record = self._reader.read(sent, "", row, whole=False)
+        if kind.identifiers:
+            self._expect_some(row)
+        self._name(row)
+        return row
+
+    def _expect_some(self, row: Row) -> None:
+        for name in self.kind.needs_one_of:
+            if row.record.get(name) or name in row.unread:
+                return
+        if self.kind.needs_one_of:
+            row.blame(ErrorCode.TOO_LITTLE_INFORMATION, self._needed)
+
+    def _name(self, row: Row) -> None:
+        kind, record = self.kind, row.record
         row.names = [Name(name, record[name], name) for name in kind.identifiers if record.get(name)]
         row.references = list(kind.references(record))
-        if not row.is_faulty:
-            self.derive(record)
-            row.text = exact_json.encode(record)
-        return row
 
 
 @lru_cache(maxsize=256)

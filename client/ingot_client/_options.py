@@ -1,0 +1,108 @@
+"""What an import is to do, as the user says it."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+from ingot.v1.import_pb2 import ImportSpec, Reconcile
+from ingot.v1.write_mode_pb2 import WriteMode
+from ingot_client._translating import names, number, spelled
+from ingot_client._views import Import, Reading
+
+
+class ImportOptions(TypedDict, total=False):
+    """What an import is to do, beyond the table it goes to. All of it may be left out."""
+
+    key_fields: Sequence[str]
+    """The fields whose values make up a record's key; else those of the table."""
+    kind: str
+    """What the records are, one of `list_kinds`, as in CONTACTS; a new table gets it, and GENERIC if none is given."""
+    country: str
+    """Of phone numbers that name none, as in SE; else that of the table. So are the next two."""
+    time_zone: str
+    """Of times that come without an offset, as in Europe/Stockholm."""
+    locale: str
+    """Of numbers that come as text, as in sv: which decimal and group signs they have."""
+    labels: Mapping[str, str] | None
+    """For finding the import again."""
+    mode: str
+    """What happens to a record whose key the table holds already, a word in any case.
+
+    REPLACE, which is the default, MERGE (given fields override, others stay), FILL_EMPTY (only what is missing or empty
+    is set), SKIP_EXISTING (it stays as it is), DELETE (it is deleted).
+    """
+    validate_only: bool
+    """Makes a rehearsal: everything is checked and told, and nothing stored."""
+    staged: bool
+    """Writes nothing until `commit`: the import stops in AWAITING_COMMIT, to be looked at."""
+    reconcile: bool | float
+    """Makes a full replacement: records of the table that the import does not name are deleted.
+
+    A number is the share of the table that may be deleted, from 0 to 1, 0.2 by default: if it were more, nothing is
+    written. Everything is written in one transaction.
+    """
+    max_errors: int | None
+    """How many records may be rejected; with more, the import is FAILED."""
+    max_error_ratio: float | None
+    """Which share of the records may be rejected, from 0 to 1."""
+
+
+def import_spec(
+    table: str,
+    *,
+    key_fields: Sequence[str] = (),
+    kind: str = "",
+    country: str = "",
+    time_zone: str = "",
+    locale: str = "",
+    labels: Mapping[str, str] | None = None,
+    mode: str = "",
+    validate_only: bool = False,
+    staged: bool = False,
+    reconcile: bool | float = False,
+    max_errors: int | None = None,
+    max_error_ratio: float | None = None,
+) -> ImportSpec:
+    """The message that says what an import is to do."""
+    return ImportSpec(
+        table=table,
+        key_fields=names(key_fields),
+        kind=spelled(kind),
+        reading=Reading(country, time_zone, locale).write(),
+        labels=labels,
+        mode=write_mode(mode),
+        validate_only=validate_only,
+        staged=staged,
+        reconcile=_reconcile(reconcile),
+        max_errors=max_errors,
+        max_error_ratio=max_error_ratio,
+    )
+
+
+def spec_again(job: Import) -> ImportSpec:
+    """What an import was to do, for some of its records: never a full replacement, which would delete all others."""
+    message = job.message
+    return ImportSpec(
+        table=message.table,
+        key_fields=message.key_fields,
+        kind=message.kind,
+        reading=message.reading,
+        labels=message.labels,
+        mode=message.mode,
+        validate_only=message.validate_only,
+        staged=message.staged,
+        max_errors=job.max_errors,
+        max_error_ratio=job.max_error_ratio,
+    )
+
+
+def write_mode(word: str) -> WriteMode.ValueType:
+    """The number of a write mode; that of none for an empty word."""
+    found: WriteMode.ValueType = number(WriteMode, word, "WRITE_MODE_")
+    return found
+
+
+def _reconcile(given: bool | float | None) -> Reconcile | None:
+    # 0 is a share: nothing may be deleted.
+    if given is None or given is False:
+        return None
+    return Reconcile() if given is True else Reconcile(max_deleted_ratio=given)

@@ -1,0 +1,266 @@
+"""Commits imports that were tried in a branch: all their chunks again, into the table itself, in one transaction.
+
+The table may have changed since the trial, so nothing of that is taken over: the records are read from the log,
+prepared and applied like any others, in the order in which they would have been applied without a trial. Others see all
+of it or nothing. Whoever cancels the import meanwhile, or takes the lease over, finds nothing written.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ingot_server.domain.errors import DatabaseUnavailable
+from ingot_server.domain.imports import ImportState, final_state
+from ingot_server.domain.progress import Counts
+from ingot_server.domain.records import ErrorStage, Severity
+from ingot_server.pipeline.applying import Applied, apply
+from ingot_server.pipeline.processing import (
+    WARNINGS_SHARE,
+    LeaseLost,
+    PreparedChunk,
+    WriteLimits,
+    find_refused,
+    prepare_chunk,
+)
+from ingot_server.pipeline.replacing import removal_refused
+from ingot_server.storage import chunks, commits, errors, records, tables
+from ingot_server.storage.commits import CommitLease
+from ingot_server.storage.database import Database, DataRefused, database_errors, rolled_back
+
+if TYPE_CHECKING:
+    from ingot_server.storage.database import Connection
+
+log = logging.getLogger(__name__)
+
+FAILURES_MAX = 5
+"""After so many failures, of a sort that nobody foresaw, the import is given up."""
+STATEMENT_SECONDS = 3_600
+"""A full replacement deletes whatever the import does not name in one statement."""
+LOCK_SECONDS = 60
+
+
+class _Refused(Exception):
+    """The import must not be committed; the message says why."""
+
+
+@dataclass(slots=True)
+class _Course:
+    """How far a commit has come."""
+
+    processed: int = 0
+    errors_listed: int = 0
+    warnings_listed: int = 0
+    nameless: int = 0
+
+
+async def commit_next(
+    database: Database, lease_duration: timedelta, limits: WriteLimits, stopping: asyncio.Event
+) -> bool:
+    """Commits the import that has waited longest; False if there is none. Raises DatabaseUnavailable.
+
+    When `stopping` is set the commit is dropped, and any server begins it anew: it may take minutes.
+    """
+    lease = await commits.commit_claim(database, lease_duration)
+    if lease is None:
+        return False
+    course = _Course()
+    try:
+        async with _heartbeat(database, lease, lease_duration, course) as lost:
+            await _Commit(database, lease, limits, course, (lost, stopping)).run()
+    except LeaseLost:
+        with suppress(DatabaseUnavailable):
+            await commits.commit_release(database, lease)
+        log.info("commit given up: the import was cancelled, or taken over", extra={"import_id": lease.import_id})
+    except _Refused as refused:
+        await commits.commit_refuse(database, lease, str(refused))
+    except DatabaseUnavailable:
+        with suppress(DatabaseUnavailable):
+            await commits.commit_release(database, lease)
+        raise
+    except Exception:
+        await _note_failure(database, lease)
+        raise
+    return True
+
+
+async def _note_failure(database: Database, lease: CommitLease) -> None:
+    if await commits.commit_note_failure(database, lease) < FAILURES_MAX:
+        return
+    error_id = secrets.token_hex(4)
+    log.error("a commit is given up", extra={"import_id": lease.import_id, "error_id": error_id})
+    message = (
+        f"The service gave up after {FAILURES_MAX} failures to commit the import. Nothing was written. Please report"
+        f" the id {error_id}; the details are in the server's log."
+    )
+    await commits.commit_refuse(database, lease, message)
+
+
+@asynccontextmanager
+async def _heartbeat(
+    database: Database, lease: CommitLease, duration: timedelta, course: _Course
+) -> AsyncIterator[asyncio.Event]:
+    """Keeps the lease meanwhile, and tells how far the commit has come; the event is set when it is not to go on."""
+    lost = asyncio.Event()
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(min(0.25, duration.total_seconds() / 3))
+            with suppress(DatabaseUnavailable):
+                if not await commits.commit_extend_lease(database, lease, duration, course.processed):
+                    lost.set()
+                    return
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield lost
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+
+class _Commit:
+    """One try to commit one import."""
+
+    def __init__(
+        self,
+        database: Database,
+        lease: CommitLease,
+        limits: WriteLimits,
+        course: _Course,
+        ends: tuple[asyncio.Event, ...],
+    ) -> None:
+        self._database = database
+        self._lease = lease
+        self._limits = limits
+        self._course = course
+        self._ends = ends
+
+    async def run(self) -> None:
+        """Raises LeaseLost, _Refused."""
+        async with self._database.transaction(
+            statement_timeout_seconds=STATEMENT_SECONDS, lock_timeout_seconds=LOCK_SECONDS
+        ) as connection:
+            await errors.error_forget_processing(connection, self._lease.import_id)
+            self._course.errors_listed = await errors.error_count_listed(connection, self._lease.import_id)
+            if self._reconciles:
+                await commits.commit_stage_names(connection)
+            outcomes: dict[int, Counts] = {}
+            for batch_seq in await commits.commit_list_batches(connection, self._lease.import_id):
+                outcomes[batch_seq] = await self._apply_batch(connection, batch_seq)
+            total = sum(outcomes.values(), Counts())
+            removed, remark = await self._reconcile(connection, total) if self._reconciles else (0, "")
+            # Last, and briefly: whoever cancels the import has to write these rows as well.
+            for batch_seq, outcome in outcomes.items():
+                await commits.commit_settle_batch(connection, batch_seq, outcome)
+            state, message = final_state(await commits.commit_report(connection, self._lease.import_id))
+            if state is ImportState.FAILED:
+                raise _Refused(f"{message} Nothing was written.")
+            message = " ".join(filter(None, (message, remark)))
+            if not await commits.commit_settle(connection, self._lease, state, message, removed):
+                raise LeaseLost
+
+    @property
+    def _reconciles(self) -> bool:
+        return self._lease.max_deleted_ratio is not None
+
+    async def _apply_batch(self, connection: "Connection", batch_seq: int) -> Counts:
+        total = Counts()
+        prepared = await self._prepare_next(batch_seq, 0)
+        while prepared is not None:
+            if any(end.is_set() for end in self._ends):
+                raise LeaseLost
+            prepared = await self._with_keys(connection, batch_seq, prepared)
+            # The next chunk is read and prepared while the database writes this one.
+            following = asyncio.create_task(self._prepare_next(batch_seq, prepared.chunk_index + 1))
+            try:
+                total += await self._apply_chunk(connection, batch_seq, prepared)
+                prepared = await following
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+        return total
+
+    async def _prepare_next(self, batch_seq: int, from_index: int) -> PreparedChunk | None:
+        chunk = await chunks.chunk_any(self._database, batch_seq, from_index)
+        return await asyncio.to_thread(prepare_chunk, chunk, self._lease) if chunk is not None else None
+
+    async def _with_keys(self, connection: "Connection", batch_seq: int, prepared: PreparedChunk) -> PreparedChunk:
+        """The chunk, prepared anew if it names the key fields of its table, or was prepared before they were named."""
+        named = prepared.records.named_keys
+        if not self._lease.key_fields and named:
+            adopted = await tables.table_adopt_keys(connection, self._lease.table_id, named)
+            self._lease = replace(self._lease, key_fields=adopted)
+        if prepared.records.target.key_fields == self._lease.key_fields:
+            return prepared
+        again = await self._prepare_next(batch_seq, prepared.chunk_index)
+        assert again is not None  # noqa: S101 it was there a moment ago, and an unfinished import keeps its chunks
+        return again
+
+    async def _apply_chunk(self, connection: "Connection", batch_seq: int, prepared: PreparedChunk) -> Counts:
+        try:
+            async with _part_of(connection):
+                applied = await apply(connection, prepared.records, self._lease.import_id)
+        except DataRefused:
+            await find_refused(lambda: _trial_in(connection), self._lease.import_id, prepared)
+            async with _part_of(connection):
+                applied = await apply(connection, prepared.records, self._lease.import_id)
+        await records.record_unstage(connection)
+        if self._reconciles:
+            await commits.commit_add_names(connection, applied.named)
+        await self._keep_errors(connection, batch_seq, prepared, applied)
+        course = self._course
+        course.nameless += applied.nameless
+        course.processed += applied.counts.received + len(applied.rejected)
+        return applied.counts + Counts(received=len(applied.rejected), rejected=len(applied.rejected))
+
+    async def _keep_errors(
+        self, connection: "Connection", batch_seq: int, prepared: PreparedChunk, applied: Applied
+    ) -> None:
+        course, limit = self._course, self._limits.errors
+        room = {
+            Severity.ERROR: limit - course.errors_listed,
+            Severity.WARNING: limit // WARNINGS_SHARE - course.warnings_listed,
+        }
+        for severity, findings in ((Severity.ERROR, applied.rejected), (Severity.WARNING, applied.doubted)):
+            found = prepared.rejects(findings)
+            storable = max(0, min(room[severity], sum(len(reject.faults) for reject in found)))
+            await errors.error_add(connection, self._lease.import_id, batch_seq, ErrorStage.PROCESSING, found, storable)
+            if severity is Severity.ERROR:
+                course.errors_listed += storable
+            else:
+                course.warnings_listed += storable
+        positions = [found.position for found in applied.rejected]
+        await chunks.chunk_set_rejected(connection, batch_seq, prepared.chunk_index, positions)
+
+    async def _reconcile(self, connection: "Connection", total: Counts) -> tuple[int, str]:
+        """Deletes what the import does not name; how many records that were, and why not, if nothing was deleted."""
+        lease = self._lease
+        nameless = self._course.nameless + await errors.error_count_nameless(connection, lease.import_id)
+        there, unnamed = await commits.commit_count_unnamed(connection, lease.table_id)
+        refused = removal_refused(unnamed, there - total.created, lease.max_deleted_ratio, nameless=nameless > 0)
+        if refused.is_fatal:
+            raise _Refused(refused.message)
+        if refused.message or not unnamed:
+            return 0, refused.message
+        return await commits.commit_delete_unnamed(connection, lease.table_id), ""
+
+
+@asynccontextmanager
+async def _trial_in(connection: "Connection") -> "AsyncIterator[Connection]":
+    """A part of a transaction that is rolled back in any case."""
+    with database_errors():
+        async with rolled_back(connection):
+            yield connection
+
+
+@asynccontextmanager
+async def _part_of(connection: "Connection") -> "AsyncIterator[Connection]":
+    """A part of a transaction that can be rolled back by itself."""
+    with database_errors():
+        async with connection.transaction():
+            yield connection

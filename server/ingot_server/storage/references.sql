@@ -1,0 +1,67 @@
+-- name: reference_claim
+-- Leases the batch that has waited longest to be fetched. $1 lease.
+WITH candidate AS (
+    SELECT batch_seq
+    FROM batch
+    WHERE source IS NOT NULL
+      AND NOT finished
+      AND NOT closed
+      AND fetch_lease_until < clock_timestamp()
+    ORDER BY fetch_lease_until
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE batch
+SET fetch_lease_until = clock_timestamp() + $1::interval, fetch_generation = fetch_generation + 1
+FROM candidate, import
+WHERE batch.batch_seq = candidate.batch_seq
+  AND import.import_id = batch.import_id
+RETURNING batch.batch_seq, batch.batch_id, batch.import_id, batch.fetch_generation, import.account_id
+
+-- name: reference_extend_lease
+-- Keeps a lease; no row if it is not to go on. $1 batch, $2 generation, $3 lease.
+UPDATE batch
+SET fetch_lease_until = clock_timestamp() + $3::interval
+WHERE batch_seq = $1
+  AND fetch_generation = $2
+  AND NOT closed
+
+-- name: reference_release
+-- Gives a batch back, behind those that have waited longer. $1 batch, $2 generation.
+UPDATE batch
+SET fetch_lease_until = clock_timestamp()
+WHERE batch_seq = $1
+  AND fetch_generation = $2
+
+-- name: reference_release_all
+-- Takes all leases back: whoever held them is known to be gone.
+UPDATE batch
+SET fetch_lease_until = clock_timestamp(), fetch_generation = fetch_generation + 1
+WHERE source IS NOT NULL
+  AND NOT finished
+  AND fetch_lease_until > clock_timestamp()
+
+-- name: reference_set_version
+-- Remembers which version of a file is being fetched. $1 batch, $2 generation, $3 version.
+UPDATE batch
+SET source = source || jsonb_build_object('version', $3::text)
+WHERE batch_seq = $1
+  AND fetch_generation = $2
+
+-- name: reference_note_failure
+-- Counts a failure that nobody foresaw, if the lease is still ours. $1 batch, $2 generation.
+UPDATE batch
+SET fetch_failures = fetch_failures + 1
+WHERE batch_seq = $1
+  AND fetch_generation = $2
+RETURNING fetch_failures
+
+-- name: reference_fail
+-- Ends a batch that cannot be fetched, if the lease is still ours; what was received of it stays. $1 batch, $2 generation,
+-- $3 message.
+UPDATE batch
+SET finished = true, status_message = $3, update_time = clock_timestamp()
+WHERE batch_seq = $1
+  AND fetch_generation = $2
+  AND NOT finished
+  AND NOT closed

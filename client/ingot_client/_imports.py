@@ -39,11 +39,9 @@ class ImportCalls:
     ) -> Import:
         """Creates an import into a table, which is made if it does not exist.
 
-        The options are those of `ImportOptions`, whose documentation is their manual:
-
-        `key_fields`, `kind`, `country`, `time_zone`, `locale` say what the records are and how they are read;
-        `mode`, `validate_only`, `staged`, `reconcile`, `max_errors`, `max_error_ratio` say what becomes of them;
-        `labels` are for finding the import again.
+        The options say what the records are, how they are read, and what becomes of them; `ImportOptions` explains
+        each: `key_fields`, `kind`, `country`, `time_zone`, `locale`, `mode`, `validate_only`, `staged`, `reconcile`,
+        `max_errors`, `max_error_ratio`, `labels`.
 
         The same `request_id` gives the same import. Without one each call makes another import.
         """

@@ -10,40 +10,44 @@ from ingot_client._views import Import, Reading
 
 
 class ImportOptions(TypedDict, total=False):
-    """What an import is to do, beyond the table it goes to. All of it may be left out."""
+    """What an import is to do, beyond the table it goes to. All of it may be left out.
+
+    What the records are and how they are read; what is not given is taken from the table:
+
+    `key_fields`: the fields whose values make up a record's key.
+    `kind`: one of `list_kinds`, as in CONTACTS, in any case; a new table gets it, and GENERIC if none is given.
+    `country`: of phone numbers that name none, as in SE.
+    `time_zone`: of times that come without an offset, as in Europe/Stockholm.
+    `locale`: of numbers that come as text, as in sv: which decimal and group signs they have.
+
+    What becomes of them:
+
+    `mode`: what happens to a record whose key the table holds already, a word in any case: REPLACE, the default; MERGE,
+        given fields override and others stay; FILL_EMPTY, only what is missing or empty is set; SKIP_EXISTING, it stays
+        as it is; DELETE, it is deleted.
+    `validate_only`: makes a rehearsal, which checks and tells everything and stores nothing.
+    `staged`: writes nothing until `commit`; the import stops in AWAITING_COMMIT, to be looked at.
+    `reconcile`: makes a full replacement: records of the table that the import does not name are deleted, all in one
+        transaction. A number is the share of the table that may be deleted, from 0 to 1, and 0.2 by default: if it were
+        more, nothing is written.
+    `max_errors`: how many records may be rejected; with more, the import is FAILED.
+    `max_error_ratio`: which share of the records may be rejected, from 0 to 1.
+
+    `labels`: for finding the import again.
+    """
 
     key_fields: Sequence[str]
-    """The fields whose values make up a record's key; else those of the table."""
     kind: str
-    """What the records are, one of `list_kinds`, as in CONTACTS; a new table gets it, and GENERIC if none is given."""
     country: str
-    """Of phone numbers that name none, as in SE; else that of the table. So are the next two."""
     time_zone: str
-    """Of times that come without an offset, as in Europe/Stockholm."""
     locale: str
-    """Of numbers that come as text, as in sv: which decimal and group signs they have."""
-    labels: Mapping[str, str] | None
-    """For finding the import again."""
     mode: str
-    """What happens to a record whose key the table holds already, a word in any case.
-
-    REPLACE, which is the default, MERGE (given fields override, others stay), FILL_EMPTY (only what is missing or empty
-    is set), SKIP_EXISTING (it stays as it is), DELETE (it is deleted).
-    """
     validate_only: bool
-    """Makes a rehearsal: everything is checked and told, and nothing stored."""
     staged: bool
-    """Writes nothing until `commit`: the import stops in AWAITING_COMMIT, to be looked at."""
     reconcile: bool | float
-    """Makes a full replacement: records of the table that the import does not name are deleted.
-
-    A number is the share of the table that may be deleted, from 0 to 1, 0.2 by default: if it were more, nothing is
-    written. Everything is written in one transaction.
-    """
     max_errors: int | None
-    """How many records may be rejected; with more, the import is FAILED."""
     max_error_ratio: float | None
-    """Which share of the records may be rejected, from 0 to 1."""
+    labels: Mapping[str, str] | None
 
 
 def import_spec(

@@ -1,11 +1,12 @@
 """The life of an import: modes, rehearsals, staging, replacements, budgets, retries. Claims, one by one."""
 
+import json
 from typing import Any
 
 import pytest
 from grpc import aio
 
-from ingot.v1 import field_pb2, import_pb2, record_service_pb2, stage_pb2, table_pb2, write_mode_pb2
+from ingot.v1 import field_pb2, import_pb2, record_pb2, record_service_pb2, stage_pb2, table_pb2, write_mode_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import table_service_pb2 as ts
 from tests.calling import Caller, reason_of, records
@@ -231,3 +232,24 @@ async def test_what_will_not_be_deleted_is_not_shown_as_deleted(caller: Caller) 
         table="things", staged_import_id=found.import_id, staged_part=record_service_pb2.STAGED_PART_DELETED
     )
     assert not (await caller.records.ListRecords(request)).records
+
+
+@pytest.mark.parametrize("mode", [MERGE, FILL_EMPTY])
+async def test_a_contact_without_identifiers_is_told_so_once(
+    caller: Caller, mode: write_mode_pb2.WriteMode.ValueType
+) -> None:
+    found = await done(caller, [{"id": None, "name": "x"}], table="people", key_fields=(), kind="CONTACTS", mode=mode)
+    assert len(await caller.errors(found.import_id)) == 1
+
+
+@pytest.mark.parametrize("validate_only", [False, True])
+async def test_in_a_call_too_each_record_names_its_own_keys(caller: Caller, validate_only: bool) -> None:
+    rows = [{"id": 1}, {"keys": ["id"], "id": 2}, {"keys": ["email"], "email": "a"}]
+    request = record_service_pb2.WriteRecordsRequest(
+        table="things",
+        records=[record_pb2.Record(json=json.dumps(row).encode()) for row in rows],
+        validate_only=validate_only,
+    )
+    written = await caller.records.WriteRecords(request)
+    assert (written.counts.created, written.counts.rejected) == (1, 2)
+    assert [(error.index, error.code) for error in written.errors] == [(0, 1102), (2, 1002)]

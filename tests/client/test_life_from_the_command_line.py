@@ -146,6 +146,21 @@ async def test_replacement_that_deletes_too_much_says_how_to_go_on(caller: Calle
     assert await ids(caller, "list", "people") == ["1"]
 
 
+async def test_replacement_that_does_not_know_what_to_keep_has_to_be_imported_again(
+    caller: Caller, people: Path
+) -> None:
+    rewrite(people, b"id,name\n1,Eva\n2\n")
+    args = ("import", str(people), "--table", "people", "--reconcile", "--max-deleted-ratio", "1")
+    done = await ran(caller, *args)
+    assert done.code == 3
+    assert "Nothing was deleted" in done.out
+    assert done.err.splitlines() == [
+        "Rejected records: ingot errors 2",
+        "Mend the data, and import all of it again.",
+    ]
+    assert await ids(caller, "list", "people") == ["1", "2", "3"]
+
+
 async def test_budget_of_errors(caller: Caller, people: Path) -> None:
     rewrite(people, b"id,name\n4,Di\n5\n,nobody\n")
     args = ("import", str(people), "--table", "people", "--staged")

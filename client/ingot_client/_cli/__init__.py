@@ -2,7 +2,7 @@
 
 Data goes to stdout; bars and messages go to stderr. With `--json` every result is one JSON object on a line.
 
-    0    all records were imported, or the command did what it was asked
+    0    all records were imported (of a staged import: would be), or the command did what it was asked
     1    the command failed
     2    it was called wrongly
     3    the import ended partially: some records were rejected

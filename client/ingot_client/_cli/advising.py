@@ -41,6 +41,9 @@ def next_steps(job: Import) -> Iterator[str]:
 def _only_rejects_are_missing(job: Import) -> bool:
     """Whether all records but the rejected ones are in the table, so that these can be brought in alone."""
     counts = job.counts
+    if job.reconcile and job.state_message:
+        # So a full replacement ends that did not know which records to keep, and deleted none.
+        return False
     return job.final and (counts.rejected == counts.received or not (job.would_be or counts.pending))
 
 

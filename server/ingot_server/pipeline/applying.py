@@ -5,7 +5,7 @@ Preparing is pure. Applying runs in the caller's transaction, and may be tried a
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ingot_server.domain.modes import WriteMode
@@ -45,7 +45,11 @@ class Prepared:
 
     async def part(self, first: int, end: int) -> "Prepared":
         """Some of the records, prepared by themselves."""
-        return await asyncio.to_thread(prepare, self.texts[first:end], self.target)
+        part = await asyncio.to_thread(prepare, self.texts[first:end], self.target)
+        for position, found in self.refused.items():
+            if first <= position < end:
+                part.refuse(position - first, *found.faults)
+        return part
 
     def refuse(self, position: int, fault: Fault) -> None:
         """Takes a record out that the database refuses."""
@@ -53,6 +57,14 @@ class Prepared:
         if self.target.rules.is_plain:
             key, _ = self.keyed.pop(position)
         self.refused[position] = Finding(position, (fault,), key)
+
+    def keys(self) -> frozenset[str] | None:
+        """The keys of the records; None if they are not known before the records are mapped."""
+        if self.rows is None:
+            return frozenset(key for key, _ in self.keyed.records)
+        if self.target.rules.kind.identifies_itself:
+            return None
+        return frozenset(row.key for row in self.rows if not row.is_faulty)
 
     async def take_rows(self) -> list[Row]:
         """The records with their values. Mapping adds to them, so they are read anew for another try."""
@@ -119,12 +131,33 @@ class Applied:
     nameless: int
     """How many rejected records there are of which that is not known."""
 
+    def followed_by(self, other: "Applied", position: int) -> "Applied":
+        """What became of these records and of `other`, of which the first has this position."""
+        rejected, doubted = (
+            [replace(found, position=found.position + position) for found in findings]
+            for findings in (other.rejected, other.doubted)
+        )
+        return Applied(
+            self.counts + other.counts,
+            self.rejected + rejected,
+            self.doubted + doubted,
+            self.named | other.named,
+            self.nameless + other.nameless,
+        )
+
 
 async def apply(connection: "Connection", prepared: Prepared, writer: int) -> Applied:
     """Writes records to their table, in their order, within the caller's transaction. Raises DataRefused."""
-    if prepared.target.rules.is_plain:
-        return await _apply_plain(connection, prepared, writer)
-    return await _apply_rows(connection, prepared, writer)
+    try:
+        if prepared.target.rules.is_plain:
+            return await _apply_plain(connection, prepared, writer)
+        return await _apply_rows(connection, prepared, writer)
+    except records.TooMuchHeld:
+        middle = len(prepared.texts) // 2
+        first = await apply(connection, await prepared.part(0, middle), writer)
+        await records.record_unstage(connection)
+        second = await apply(connection, await prepared.part(middle, len(prepared.texts)), writer)
+        return first.followed_by(second, middle)
 
 
 async def _apply_plain(connection: "Connection", prepared: Prepared, writer: int) -> Applied:

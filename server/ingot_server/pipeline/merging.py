@@ -139,5 +139,6 @@ def _tell(row: Row, whole: Row) -> None:
     """
     for fault in whole.faults:
         lacks = fault.code is ErrorCode.TOO_LITTLE_INFORMATION and row.unread
-        if fault.code.severity is Severity.ERROR and not (lacks and (not fault.field or fault.field in row.unread)):
+        is_told = fault in row.faults or (lacks and (not fault.field or fault.field in row.unread))
+        if fault.code.severity is Severity.ERROR and not is_told:
             row.accuse(fault)

@@ -42,6 +42,8 @@ class PreparedChunk:
     chunk_index: int
     records: Prepared
     origins: Origins
+    keys: frozenset[str] | None
+    """The keys of the records; None if they are not known before the records are mapped."""
 
     def rejects(self, findings: Sequence[Finding]) -> list[Reject]:
         """Records with faults, as they came."""
@@ -63,7 +65,8 @@ def prepare_chunk(chunk: StoredChunk, lease: Lease | CommitLease) -> PreparedChu
         mode=lease.mode,
         base_id=base_id,
     )
-    return PreparedChunk(chunk.chunk_index, prepare(unpack_texts(chunk.payload), target), Origins(chunk.runs))
+    records = prepare(unpack_texts(chunk.payload), target)
+    return PreparedChunk(chunk.chunk_index, records, Origins(chunk.runs), records.keys())
 
 
 @dataclass(frozen=True, slots=True)

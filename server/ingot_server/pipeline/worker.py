@@ -14,8 +14,9 @@ from datetime import timedelta
 
 from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.pipeline.committing import commit_next
-from ingot_server.pipeline.processing import LeaseLost, PreparedChunk, WriteLimits, adopt_keys, prepare_chunk, write
+from ingot_server.pipeline.processing import LeaseLost, WriteLimits
 from ingot_server.pipeline.settling import end_all_due, end_if_due
+from ingot_server.pipeline.turn import Turn
 from ingot_server.storage import batches, chunks, field_indexes, imports, tables
 from ingot_server.storage.batches import Lease
 from ingot_server.storage.database import Database
@@ -24,8 +25,6 @@ log = logging.getLogger(__name__)
 
 FAILURES_MAX = 5
 """After so many failures in a row, of a sort that nobody foresaw, the import is given up."""
-TURN_CHUNKS = 16
-"""After so many chunks a batch is given back, so that others get their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ class Workers:
         """
         try:
             async with self._heartbeat(lease) as lost:
-                await self._process_chunks(lease, lost)
+                await Turn(self._database, lease, self._limits, (lost, self._stopping)).run()
         except LeaseLost:
             log.info("lease lost", extra={"import_id": lease.import_id, "batch_seq": lease.batch_seq})
         except DatabaseUnavailable:
@@ -143,33 +142,6 @@ class Workers:
             f" {error_id}; the details are in the server's log."
         )
         await imports.import_give_up(self._database, lease.import_id, message)
-
-    async def _process_chunks(self, lease: Lease, lost: asyncio.Event) -> None:
-        prepared, lease = await self._prepare_next(lease, lease.chunks_done)
-        for _ in range(TURN_CHUNKS):
-            if prepared is None or lost.is_set() or self._stopping.is_set():
-                return
-            # The next chunk is read and prepared while the database writes this one.
-            following = asyncio.create_task(self._prepare_next(lease, prepared.chunk_index + 1))
-            try:
-                await write(self._database, lease, prepared, self._limits)
-                if lease.has_budget:
-                    await end_if_due(self._database, lease.import_id)
-                prepared, lease = await following
-            finally:
-                following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
-
-    async def _prepare_next(self, lease: Lease, from_index: int) -> tuple[PreparedChunk | None, Lease]:
-        chunk = await chunks.chunk_next(self._database, lease.batch_seq, from_index)
-        if chunk is None:
-            return None, lease
-        # Pure, and too long for the event loop where many records are faulty.
-        prepared = await asyncio.to_thread(prepare_chunk, chunk, lease)
-        if not lease.key_fields and prepared.records.named_keys:
-            lease = await adopt_keys(self._database, lease, prepared.records.named_keys)
-            prepared = await asyncio.to_thread(prepare_chunk, chunk, lease)
-        return prepared, lease
 
     @asynccontextmanager
     async def _heartbeat(self, lease: Lease) -> AsyncIterator[asyncio.Event]:

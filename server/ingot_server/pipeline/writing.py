@@ -57,7 +57,7 @@ async def rehearse_records(database: Database, account_id: int, order: WriteOrde
         checked = await asyncio.to_thread(_checked, account_id, table, order)
         if table.key_fields == () and checked.prepared.named_keys:
             table = replace(table, key_fields=checked.prepared.named_keys)
-            checked = await asyncio.to_thread(_checked, account_id, table, order)
+            checked = await asyncio.to_thread(_checked, account_id, table, order, must_name_keys=True)
         async with database.rehearsal() as connection:
             applied = await apply(connection, checked.prepared, _REHEARSAL)
         return _written(checked, applied, len(order.texts))
@@ -68,12 +68,16 @@ async def rehearse_records(database: Database, account_id: int, order: WriteOrde
 async def write_records(database: Database, account_id: int, order: WriteOrder) -> Written:
     """Writes records in one transaction. Raises KindDiffers, KeyFieldsDiffer, DataRefused."""
     use, texts = order.use, order.texts
+    # Once it was so, it stays so for this call: what the first record names says nothing of one without `keys`.
+    must_name_keys = False
 
     async def attempt() -> Written:
+        nonlocal must_name_keys
         while True:
             table = await tables.table_find(database, account_id, use) or await _ensured(database, account_id, use)
+            must_name_keys = must_name_keys or table.key_fields == ()
             # Not within the transaction, and not on the event loop: it may take long.
-            checked = await asyncio.to_thread(_checked, account_id, table, order)
+            checked = await asyncio.to_thread(_checked, account_id, table, order, must_name_keys=must_name_keys)
             if table.key_fields == () and checked.prepared.named_keys:
                 async with database.transaction() as connection:
                     await tables.table_adopt_keys(connection, table.table_id, checked.prepared.named_keys)
@@ -90,12 +94,12 @@ async def _ensured(database: Database, account_id: int, use: TableUse) -> Table:
         return await tables.table_ensure(connection, account_id, use)
 
 
-def _checked(account_id: int, table: Table, order: WriteOrder) -> _Checked:
+def _checked(account_id: int, table: Table, order: WriteOrder, *, must_name_keys: bool = False) -> _Checked:
     texts = order.texts
     rules = validator(tables.rules_text(table.rules_for(order.reading)), table.key_fields or ())
     decoded = check(
         Decoded(texts, range(len(texts)), [0] * len(texts), [], len(texts)),
-        table.key_fields,
+        () if must_name_keys else table.key_fields,
         rules.is_name,
     )
     target = Target(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import msgspec
 
-from ingot_server.domain.batches import Batch, OffsetUnit, Source, batch_status, shown_uri
+from ingot_server.domain.batches import Batch, OffsetUnit, Source, batch_status
 from ingot_server.domain.errors import BatchNotFound
 from ingot_server.domain.formats import DataFormat
 from ingot_server.domain.imports import ImportState
@@ -59,7 +59,7 @@ class Lease:
     batch_seq: int
     import_id: int
     chunks_done: int
-    """Chunks are processed in order: the next one has this index."""
+    """How many are done; one of them may have been done before another that is not."""
     generation: int
     """Raised by each claim; a write that names an old one has no effect."""
     account_id: int
@@ -143,7 +143,7 @@ async def batch_insert(
         sql.batch_create,
         import_id,
         batch_id,
-        msgspec.json.encode(source).decode() if source else None,
+        _source_text(source) if source else None,
         msgspec.json.encode(asdict(format)).decode() if format else None,
         unit if source else None,
     )
@@ -295,6 +295,11 @@ def _format(stored: str | None) -> DataFormat | None:
     return msgspec.json.decode(stored, type=DataFormat) if stored else None
 
 
+def _source_text(source: Source) -> str:
+    # Only what is said: queries ask whether there is a `uri`.
+    return msgspec.json.encode({name: value for name, value in asdict(source).items() if value}).decode()
+
+
 def _batch(row: asyncpg.Record) -> Batch:
     total = imports.counts(row)
     source = msgspec.json.decode(row["source"], type=Source) if row["source"] else Source()
@@ -322,7 +327,8 @@ def _batch(row: asyncpg.Record) -> Batch:
         counts=total,
         upload=Stage(
             stage_state(
-                begun=True,
+                # What nobody fetches yet waits for others.
+                begun=row["source"] is None or row["fetch_generation"] > 0,
                 over=row["finished"] or row["closed"],
                 # A file in which no record could be read was not fetched either, whatever it was.
                 accepted=0 if failed or not row["upload_accepted"] else uploaded,
@@ -345,6 +351,6 @@ def _batch(row: asyncpg.Record) -> Batch:
         ),
         create_time=row["create_time"],
         update_time=row["update_time"],
-        uri=shown_uri(source.uri),
+        uri=source.uri,
         status_message=row["status_message"],
     )

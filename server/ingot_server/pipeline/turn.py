@@ -1,0 +1,76 @@
+"""One turn of a worker with a batch: its next chunks, several at a time where no record is in two of them.
+
+The outcome is that of writing one after the other, because chunks that are written at the same time have no key in
+common. A chunk may be done before the one before it; whoever takes the batch over looks for those that are not.
+"""
+
+import asyncio
+
+from ingot_server.pipeline.processing import PreparedChunk, WriteLimits, adopt_keys, prepare_chunk, write
+from ingot_server.pipeline.settling import end_if_due
+from ingot_server.storage import chunks
+from ingot_server.storage.batches import Lease
+from ingot_server.storage.database import Database
+
+TURN_CHUNKS = 16
+"""After so many chunks a batch is given back, so that others get their turn."""
+AT_ONCE = 2
+"""While PostgreSQL waits for the disk with one chunk, it works on another."""
+
+
+class Turn:
+    """A leased batch, while chunks of it are written."""
+
+    def __init__(self, database: Database, lease: Lease, limits: WriteLimits, ends: tuple[asyncio.Event, ...]) -> None:
+        """`ends` are the events after which no further chunk is begun."""
+        self._database = database
+        self._lease = lease
+        self._limits = limits
+        self._ends = ends
+        self._writing: dict[asyncio.Task[None], PreparedChunk] = {}
+
+    async def run(self) -> None:
+        """Writes chunks until there are none, or the turn is over. Raises LeaseLost, DatabaseUnavailable."""
+        try:
+            # Those that are done may have been done before one that is not.
+            prepared = await self._prepare_next(max(0, self._lease.chunks_done - (AT_ONCE - 1)))
+            for _ in range(TURN_CHUNKS):
+                if prepared is None or any(end.is_set() for end in self._ends):
+                    break
+                while self._is_in_the_way(prepared):
+                    await self._one_written()
+                self._writing[asyncio.create_task(self._write(prepared))] = prepared
+                # The next chunk is read and prepared while the database writes.
+                prepared = await self._prepare_next(prepared.chunk_index + 1)
+            while self._writing:
+                await self._one_written()
+        finally:
+            await asyncio.gather(*self._writing, return_exceptions=True)
+
+    def _is_in_the_way(self, prepared: PreparedChunk) -> bool:
+        return len(self._writing) >= AT_ONCE or any(
+            prepared.keys is None or other.keys is None or not prepared.keys.isdisjoint(other.keys)
+            for other in self._writing.values()
+        )
+
+    async def _one_written(self) -> None:
+        done, _ = await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            del self._writing[task]
+            task.result()
+
+    async def _write(self, prepared: PreparedChunk) -> None:
+        await write(self._database, self._lease, prepared, self._limits)
+        if self._lease.has_budget:
+            await end_if_due(self._database, self._lease.import_id)
+
+    async def _prepare_next(self, from_index: int) -> PreparedChunk | None:
+        chunk = await chunks.chunk_next(self._database, self._lease.batch_seq, from_index)
+        if chunk is None:
+            return None
+        # Pure, and too long for the event loop where many records are faulty.
+        prepared = await asyncio.to_thread(prepare_chunk, chunk, self._lease)
+        if not self._lease.key_fields and prepared.records.named_keys:
+            self._lease = await adopt_keys(self._database, self._lease, prepared.records.named_keys)
+            prepared = await asyncio.to_thread(prepare_chunk, chunk, self._lease)
+        return prepared

@@ -1,0 +1,87 @@
+"""Chunks of one batch that are written at the same time: each once, and as if one after the other."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from ingot.v1 import stage_pb2
+from ingot_server.pipeline import turn
+from ingot_server.storage.database import Database
+from tests.calling import Caller, records
+
+CHUNK = 5_000
+
+
+async def uploaded(caller: Caller, keys: list[int], value: str) -> str:
+    """An import whose records come in chunks of 5,000, all with one value."""
+    import_id = await caller.create()
+    parts = [
+        records([{"id": key, "value": value} for key in keys[at : at + CHUNK]], import_id=import_id, batch_id="b")
+        for at in range(0, len(keys), CHUNK)
+    ]
+    parts[-1].finish.total = len(keys)
+    await caller.upload(parts)
+    return import_id
+
+
+async def chunks_done(database: Database, import_id: str, wanted: list[int]) -> None:
+    """Returns when exactly these chunks are done."""
+    query = """SELECT coalesce(array_agg(chunk_index ORDER BY chunk_index) FILTER (WHERE done_time IS NOT NULL), '{}')
+        FROM chunk JOIN batch USING (batch_seq) WHERE import_id = $1"""
+    while True:
+        row = await database.fetchrow(query, int(import_id))
+        assert row is not None
+        if row[0] == wanted:
+            return
+        await asyncio.sleep(0.02)
+
+
+async def test_a_chunk_that_is_done_before_the_one_before_it_is_counted_once(
+    caller: Caller, database: Database, database_url: str
+) -> None:
+    await caller.run([{"id": 0, "value": "old"}])
+    somebody = await asyncpg.connect(database_url)
+    holding = somebody.transaction()
+    await holding.start()
+    await somebody.execute("SELECT FROM record WHERE key = '0' FOR UPDATE")
+    import_id = await uploaded(caller, list(range(2 * CHUNK)), "new")
+    await chunks_done(database, import_id, [1])
+    # The batch is given back and taken again meanwhile; the chunk that is done is not taken for the one that is not.
+    await holding.rollback()
+    await somebody.close()
+    ended = await caller.finish(import_id)
+    assert ended.counts == stage_pb2.RecordCounts(received=2 * CHUNK, created=2 * CHUNK - 1, updated=1)
+    assert len(await caller.table()) == 2 * CHUNK
+
+
+async def test_chunks_with_a_key_in_common_are_written_in_their_order(
+    caller: Caller, database: Database, database_url: str
+) -> None:
+    await caller.run([{"id": 0, "value": "old"}])
+    somebody = await asyncpg.connect(database_url)
+    holding = somebody.transaction()
+    await holding.start()
+    await somebody.execute("SELECT FROM record WHERE key = '0' FOR UPDATE")
+    keys = [*range(CHUNK), *range(CHUNK - 1, 2 * CHUNK - 1)]
+    import_id = await uploaded(caller, keys, "new")
+    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    while True:
+        if await somebody.fetchrow(waiting) is not None:
+            break
+        await asyncio.sleep(0.02)
+    await chunks_done(database, import_id, [])
+    await holding.rollback()
+    await somebody.close()
+    ended = await caller.finish(import_id)
+    assert ended.counts == stage_pb2.RecordCounts(received=2 * CHUNK, created=2 * CHUNK - 2, updated=1, unchanged=1)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+async def test_the_outcome_does_not_depend_on_how_many_are_written_at_once(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(turn, "AT_ONCE", at_once)
+    keys = [key % (CHUNK + 10) for key in range(4 * CHUNK)]
+    ended = await caller.finish(await uploaded(caller, keys, "same"))
+    assert ended.counts == stage_pb2.RecordCounts(received=4 * CHUNK, created=CHUNK + 10, unchanged=3 * CHUNK - 10)

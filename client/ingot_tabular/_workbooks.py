@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from openpyxl.workbook import Workbook
 
 WHAT: Final = "an Excel workbook"
+# By this column the server knows a file of rejected records that somebody has mended.
+REJECTS_COLUMN: Final = "ingot:errors"
 # Excel's own limit. A file may claim any number for its next row, and all before it would be made.
 ROWS_MAX: Final = 1_048_576
 # Sheets are read in passing, everything else is held in memory: texts above all.
@@ -85,6 +87,11 @@ def _header(path: Path, rows: Iterator[Row]) -> list[str]:
         if name in columns:
             raise TabularFault(f"columns {columns[name]} and {column} of {path.name} are both named {name!r}")
         columns[name] = column
+    if REJECTS_COLUMN in columns:
+        # As records they would be imported with all that was added to them.
+        raise TabularFault(
+            f"{path.name} holds rejected records: save it from the spreadsheet as CSV, where they are known as such"
+        )
     return list(columns)
 
 

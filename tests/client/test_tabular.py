@@ -155,6 +155,11 @@ def test_header_that_cannot_be_used_is_refused(
         records(path)
 
 
+def test_rejected_records_are_not_taken_for_records(workbook: Callable[..., Path]) -> None:
+    with pytest.raises(TabularFault, match="save it from the spreadsheet as CSV"):
+        records(workbook(("ingot:errors", "id"), ("email: invalid", 1)))
+
+
 def test_names_may_be_numbers(workbook: Callable[..., Path]) -> None:
     assert records(workbook((2024.0, " a "), (1, 2))) == [{"2024": 1, "a": 2}]
 

@@ -100,7 +100,8 @@ class ImportServiceStub:
     came from is in `ingot:batch`, `ingot:index` and `ingot:line`, and a record that could not be read is in
     `ingot:raw`. When such a file is uploaded, as CSV or NDJSON, these fields are taken away again, so it may be saved by
     a spreadsheet in between: mend the cells, leave the columns. In CSV, a column whose values are not all texts is called
-    `name:json`, and its cells hold JSON; a cell that a spreadsheet would take for a formula is preceded by an apostrophe.
+    `name:json`, and its cells hold JSON; a cell that a spreadsheet would take for a formula, or change when it saves it, is
+    preceded by an apostrophe, which alone is the empty text. The manual is docs/files-and-errors.md.
     Refused with REJECTS_GONE as RetryImport.
     """
 
@@ -268,7 +269,8 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
         came from is in `ingot:batch`, `ingot:index` and `ingot:line`, and a record that could not be read is in
         `ingot:raw`. When such a file is uploaded, as CSV or NDJSON, these fields are taken away again, so it may be saved by
         a spreadsheet in between: mend the cells, leave the columns. In CSV, a column whose values are not all texts is called
-        `name:json`, and its cells hold JSON; a cell that a spreadsheet would take for a formula is preceded by an apostrophe.
+        `name:json`, and its cells hold JSON; a cell that a spreadsheet would take for a formula, or change when it saves it, is
+        preceded by an apostrophe, which alone is the empty text. The manual is docs/files-and-errors.md.
         Refused with REJECTS_GONE as RetryImport.
         """
 

@@ -185,3 +185,16 @@ async def test_only_a_hash_of_the_secret_is_stored(server: App, database: Databa
     key = await create_key(database, "acme", list(SCOPES), "", None)
     rows = await database.fetch("SELECT api_key::text AS stored FROM api_key")
     assert not any(key.secret in row["stored"] for row in rows)
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_finds_a_method_by_its_name(caller: Caller, version: str) -> None:
+    call = caller.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    symbols = ["ingot.v1.ImportService.CommitImport", "ingot.v1.ImportService.Nothing"]
+    requests = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol) for symbol in symbols]
+    found = [answer.WhichOneof("message_response") async for answer in call(iter(requests))]
+    assert found == ["file_descriptor_response", "error_response"]

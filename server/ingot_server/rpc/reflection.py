@@ -1,6 +1,7 @@
 """Serves reflection, v1 and v1alpha, with the comments of the protos, so that grpcurl needs no files and no manual."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from importlib import resources
 from typing import Any
 
@@ -25,7 +26,7 @@ def add_reflection(server: aio.Server, service_names: Sequence[str]) -> None:
     documented = _documented_files()
 
     async def describe(requests: AsyncIterator[Request], context: Any) -> AsyncIterator[Answer]:
-        async for answer in servicer.ServerReflectionInfo(requests, context):
+        async for answer in servicer.ServerReflectionInfo(_findable(requests, pool), context):
             texts = answer.file_descriptor_response.file_descriptor_proto
             for number, text in enumerate(texts):
                 texts[number] = documented.get(FileDescriptorProto.FromString(text).name, text)
@@ -38,6 +39,16 @@ def add_reflection(server: aio.Server, service_names: Sequence[str]) -> None:
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler}),)
         )
+
+
+async def _findable(requests: AsyncIterator[Request], pool: descriptor_pool.DescriptorPool) -> AsyncIterator[Request]:
+    """The requests, with the service instead of a method, which Python's pool does not find by its name."""
+    async for request in requests:
+        service, _, method = request.file_containing_symbol.rpartition(".")
+        with suppress(KeyError):
+            if method in pool.FindServiceByName(service).methods_by_name:
+                request.file_containing_symbol = service
+        yield request
 
 
 def _documented_files() -> dict[str, bytes]:

@@ -253,3 +253,13 @@ async def test_in_a_call_too_each_record_names_its_own_keys(caller: Caller, vali
     written = await caller.records.WriteRecords(request)
     assert (written.counts.created, written.counts.rejected) == (1, 2)
     assert [(error.index, error.code) for error in written.errors] == [(0, 1102), (2, 1002)]
+
+
+@pytest.mark.parametrize("mode", [MERGE, FILL_EMPTY])
+async def test_a_faulty_record_is_not_told_to_lack_what_the_table_has(
+    caller: Caller, mode: write_mode_pb2.WriteMode.ValueType
+) -> None:
+    await make_strict(caller)
+    await done(caller, [{"id": 2, "n": 1}], table="strict")
+    found = await done(caller, [{"id": 2, "size": "XL"}], table="strict", mode=mode)
+    assert [error.field for error in await caller.errors(found.import_id)] == ["size"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ingot.v1 import batch_pb2, field_pb2, import_pb2, record_error_pb2, record_pb2, stage_pb2, table_pb2
+from ingot.v1 import batch_pb2, import_pb2, record_error_pb2, record_pb2, stage_pb2, table_pb2, write_mode_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import record_service_pb2 as rs
 from ingot.v1 import table_service_pb2 as ts
@@ -15,6 +15,14 @@ from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from tests.calling import Caller, records
 from tests.conftest import running_app
+
+REPLACE = write_mode_pb2.WRITE_MODE_REPLACE
+MERGE = write_mode_pb2.WRITE_MODE_MERGE
+FILL_EMPTY = write_mode_pb2.WRITE_MODE_FILL_EMPTY
+SKIP_EXISTING = write_mode_pb2.WRITE_MODE_SKIP_EXISTING
+DELETE = write_mode_pb2.WRITE_MODE_DELETE
+WRITING = (REPLACE, MERGE, FILL_EMPTY, SKIP_EXISTING)
+"""The modes that write records."""
 
 ADA = {"id": "1", "email": "ada@example.org", "phone": "+46701234567", "name": "Ada"}
 """A contact whom all three identifiers name."""
@@ -29,19 +37,35 @@ async def unprocessed(database_url: str, database: Database) -> AsyncIterator[Ca
             yield caller
 
 
+@pytest.fixture
+async def fetching(database_url: str, database: Database) -> AsyncIterator[Caller]:
+    """Somebody whose server fetches files also from this machine."""
+    async with running_app(database_url, reference_private_networks=True) as app:
+        key = await create_key(database, "acme", list(SCOPES), "test", None)
+        async with Caller(f"127.0.0.1:{app.port}", key.text) as caller:
+            yield caller
+
+
 async def imported(
-    caller: Caller,
-    rows: Iterable[Any],
-    table: str,
-    *,
-    kind: str = "",
-    key_fields: Sequence[str] = (),
-    reading: field_pb2.ReadingOptions | None = None,
+    caller: Caller, rows: Iterable[Any], table: str, *, key_fields: Sequence[str] = (), **spec: Any
 ) -> import_pb2.Import:
     """Imports rows, in one batch `b`, and waits for the end."""
-    import_id = await caller.create(table, key_fields, kind=kind, reading=reading)
+    import_id = await caller.create(table, key_fields, **spec)
     await caller.upload([records(rows, import_id=import_id, batch_id="b", finish=True)])
     return await caller.finish(import_id)
+
+
+async def staged(
+    caller: Caller, rows: Iterable[Any], table: str, *, key_fields: Sequence[str] = (), **spec: Any
+) -> import_pb2.Import:
+    """Imports rows up to the moment when they await their commit."""
+    import_id = await caller.create(table, key_fields, staged=True, **spec)
+    await caller.upload([records(rows, import_id=import_id, batch_id="b", finish=True)])
+    await caller.imports.FinishImport(im.FinishImportRequest(import_id=import_id))
+    async for update in caller.imports.WatchImport(im.WatchImportRequest(import_id=import_id)):
+        if update.import_job.state == import_pb2.IMPORT_STATE_AWAITING_COMMIT:
+            return update.import_job
+    raise AssertionError("it ended without awaiting a commit")
 
 
 async def file_imported(
@@ -50,24 +74,32 @@ async def file_imported(
     table: str,
     format: batch_pb2.DataFormat,
     *,
-    kind: str = "",
     key_fields: Sequence[str] = (),
+    **spec: Any,
 ) -> import_pb2.Import:
     """Imports a file, in one batch `b`, and waits for the end."""
-    import_id = await caller.create(table, key_fields, kind=kind)
+    import_id = await caller.create(table, key_fields, **spec)
     await caller.upload_file(import_id, data, format)
     return await caller.finish(import_id)
 
 
-async def written(
-    caller: Caller, rows: Iterable[Any], table: str, *, kind: str = "", key_fields: Sequence[str] = ()
-) -> rs.WriteRecordsResponse:
+async def retried(caller: Caller, import_id: str, request_id: str = "") -> import_pb2.Import:
+    """Tries what an import has rejected once more, and waits for the end."""
+    request = im.RetryImportRequest(import_id=import_id, request_id=request_id)
+    return await caller.ended((await caller.imports.RetryImport(request)).import_job.import_id)
+
+
+async def rejects(caller: Caller, import_id: str) -> str:
+    """The rejected records of an import as a CSV file."""
+    request = im.ExportImportRejectsRequest(import_id=import_id, format=im.ERROR_EXPORT_FORMAT_CSV)
+    return "".join([piece.lines async for piece in caller.imports.ExportImportRejects(request)])
+
+
+async def written(caller: Caller, rows: Iterable[Any], table: str, **fields: Any) -> rs.WriteRecordsResponse:
     """Writes rows directly."""
     texts = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
-    request = rs.WriteRecordsRequest(
-        table=table, kind=kind, key_fields=key_fields, records=[record_pb2.Record(json=text) for text in texts]
-    )
-    return await caller.records.WriteRecords(request)
+    sent = [record_pb2.Record(json=text) for text in texts]
+    return await caller.records.WriteRecords(rs.WriteRecordsRequest(table=table, records=sent, **fields))
 
 
 async def stored(caller: Caller, table: str, key: str) -> rs.GetRecordResponse:
@@ -110,8 +142,9 @@ def told(errors: Iterable[record_error_pb2.RecordError]) -> list[tuple[int, int,
 
 
 def succeeded(counts: stage_pb2.RecordCounts) -> int:
-    """What the older systems call success: records that were imported, whatever that changed."""
-    return counts.created + counts.updated + counts.unchanged + counts.superseded
+    """What the older systems call success: records that were done with and not faulty, whatever that changed."""
+    done = counts.created + counts.updated + counts.unchanged + counts.superseded
+    return done + counts.skipped + counts.deleted
 
 
 async def listed(caller: Caller, **filters: Any) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.calling import Caller
 from tests.conftest import skip_without
+from tests.pipeline.hosting import hosting
 from tests.seeds.conftest import keys
 
 PAGE = Path(__file__).parents[2] / "docs/coming-from.md"
@@ -74,23 +75,31 @@ async def test_the_example_for_users_of_synerise(caller: Caller, tmp_path: Path)
         "upload SUCCESS 100.0 2 0",
         "processing WARNING 100.0 1 1",
         "SUCCEEDED 1",
+        "FAILED 1",
+        "SUCCEEDED 1",
     ]
     assert "INVALID_VALUE" in (tmp_path / "error-list.csv").read_text()
 
 
-async def test_the_example_for_users_of_productsup(caller: Caller, tmp_path: Path) -> None:
+async def test_the_example_for_users_of_productsup(fetching: Caller, tmp_path: Path) -> None:
     skip_without("grpcurl", "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4")
-    output = await run(caller, tmp_path, "bash", "-euo", "pipefail", "-c", example("Productsup", "bash"))
-    assert '"status": "BATCH_STATUS_PROCESSED"' in output
-    assert output.count('"state": "STAGE_STATE_WARNING"') >= 2
-    assert '"code": "RECORD_ERROR_CODE_MISSING_KEY"' in output
-    assert await keys(caller, "products") == ["mug"]
+    script = example("Productsup", "bash")
+    async with hosting(b'[{"id": "cup"}, {}]') as host:
+        address = f"http://127.0.0.1:{host.port}/products.json"
+        output = await run(fetching, tmp_path, "bash", "-euo", "pipefail", "-c", script, PRODUCTS_URI=address)
+    monday, tuesday = output.split('"batchId": "tuesday"', 1)
+    assert '"status": "BATCH_STATUS_PROCESSED"' in monday
+    assert monday.count('"state": "STAGE_STATE_WARNING"') >= 2
+    assert '"code": "RECORD_ERROR_CODE_MISSING_KEY"' in monday
+    assert '"status": "BATCH_STATUS_PROCESSED"' in tuesday
+    assert tuesday.count('"state": "STAGE_STATE_SUCCESS"') == tuesday.count('"state": "STAGE_STATE_WARNING"') == 1
+    assert await keys(fetching, "products") == ["cup", "mug"]
 
 
 async def test_the_example_for_users_of_magento_bi(caller: Caller, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(example("Magento BI", "python"))
-    assert (await run(caller, tmp_path, sys.executable, str(script))).splitlines() == ["2 1", "complete"]
+    assert (await run(caller, tmp_path, sys.executable, str(script))).splitlines() == ["2 1", "2 1", "complete"]
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)]+)\)", TEXT))))

@@ -8,15 +8,10 @@ Not about Ingot:
   are made with `ingot-server keys create`; what they permit is below
 * "multipart/form-data HTTP POST request": Ingot speaks gRPC; that file and metadata go in one call is below
 * the Node.js script as such; what it does step by step is below
-
-For the next issue:
-* "form.append('overrideExisting', 'true')": given fields override, the others stay. Today's only mode replaces the
-  record.
-* "form.append('updateOnlyEmptyFields', 'false')": its `true` sets only fields that are empty.
-* "A maximum of 10 imports can be queued at a time. Once this limit is reached, we will have to wait"
 """
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +24,18 @@ from ingot.v1 import batch_service_pb2 as bs
 from ingot.v1 import import_service_pb2 as im
 from ingot_client import AsyncClient
 from ingot_server.app import create_key
+from ingot_server.domain.api_keys import SCOPES
+from ingot_server.settings import Settings
 from ingot_server.storage.database import Database
 from tests.calling import FINAL_STATES, Caller, details_of, reason_of, records
+from tests.conftest import running_app
 from tests.seeds.conftest import (
     ADA,
+    DELETE,
+    FILL_EMPTY,
+    MERGE,
+    SKIP_EXISTING,
+    WRITING,
     declared,
     faults,
     file_imported,
@@ -40,6 +43,7 @@ from tests.seeds.conftest import (
     keys,
     listed,
     record,
+    staged,
     stored,
     succeeded,
 )
@@ -196,6 +200,53 @@ async def test_the_import_type_is_the_kind(caller: Caller, type: str, kind: str)
     assert kind in (refused.value.details() or "") + str(details_of(refused.value))
 
 
+JOHN = {"email": "john@example.org", "name": "Johnny", "first_name": "John", "last_name": "", "points": 99}
+"""A contact who was there before the file of the document."""
+
+
+async def with_john(caller: Caller, data: bytes, mode: Any) -> tuple[stage_pb2.RecordCounts, dict[str, Any]]:
+    """What an import of a file did, and what it made of John."""
+    await imported(caller, [JOHN], "contacts", kind="CONTACTS")
+    ended = await file_imported(caller, data, "contacts", CSV, mode=mode)
+    found = await record(caller, "contacts", "email:john@example.org")
+    found.pop("derived")
+    return ended.counts, found
+
+
+async def test_override_existing(caller: Caller) -> None:
+    """form.append('overrideExisting', 'true'): what is given overrides, what is not stays: the mode MERGE."""
+    counts, john = await with_john(caller, CONTACTS, MERGE)
+    assert counts == stage_pb2.RecordCounts(received=5, created=4, updated=1)
+    assert john == {**JOHN, "name": "John", "points": 10}
+
+
+async def test_override_existing_with_an_empty_cell(caller: Caller) -> None:
+    """form.append('overrideExisting', 'true'): an empty cell takes nothing away, but a text from a text."""
+    counts, john = await with_john(caller, b"_email,_name,_points\njohn@example.org,,\n", MERGE)
+    assert counts == stage_pb2.RecordCounts(received=1, updated=1)
+    assert john == {**JOHN, "name": ""}
+    data = b"id,size\n1,\n"
+    await imported(caller, [{"id": 1, "size": "L", "color": "red"}], "shoes", key_fields=["id"])
+    assert (await file_imported(caller, data, "shoes", CSV, mode=FILL_EMPTY)).counts.unchanged == 1
+    assert (await file_imported(caller, data, "shoes", CSV, mode=MERGE)).counts.updated == 1
+    assert await record(caller, "shoes", "1") == {"id": "1", "size": "", "color": "red"}
+
+
+async def test_existing_contacts_are_not_overridden(caller: Caller) -> None:
+    """form.append('overrideExisting', 'false'): who is there stays as he is, and is counted: the mode SKIP_EXISTING."""
+    counts, john = await with_john(caller, CONTACTS, SKIP_EXISTING)
+    assert counts == stage_pb2.RecordCounts(received=5, created=4, skipped=1)
+    assert john == JOHN
+
+
+async def test_update_only_empty_fields(caller: Caller) -> None:
+    """form.append('updateOnlyEmptyFields', 'true'): only what is missing or empty is set: the mode FILL_EMPTY."""
+    data = b"_email,_name,_last_name,_points,_country\njohn@example.org,John,Doe,10,se\nnew@example.org,New,,1,\n"
+    counts, john = await with_john(caller, data, FILL_EMPTY)
+    assert counts == stage_pb2.RecordCounts(received=2, created=1, updated=1)
+    assert john == {**JOHN, "last_name": "Doe", "country": "SE"}
+
+
 async def test_encoding_utf_8(caller: Caller) -> None:
     """Encoding UTF-8: every character survives, and a row that is in another encoding is rejected alone."""
     data = "\ufeff_email,_name\nå@exämple.org,Åsa 日本 😀\nb@example.org,".encode() + "Åsa\n".encode("latin-1")
@@ -306,9 +357,11 @@ async def test_the_id_and_the_total(unprocessed: Caller) -> None:
     assert (await unprocessed.get(import_id)).counts.received == 5
 
 
-async def test_polling_tells_success_errors_and_status_until_it_is_finished(caller: Caller) -> None:
+@pytest.mark.parametrize("mode", [*WRITING, DELETE])
+async def test_polling_tells_success_errors_and_status_until_it_is_finished(caller: Caller, mode: Any) -> None:
     """const { success, errors, status } = ...; completed success + errors of total; if (status === 'finished')."""
-    import_id = await caller.create("contacts", (), kind="CONTACTS")
+    await imported(caller, [JOHN], "contacts", kind="CONTACTS")
+    import_id = await caller.create("contacts", (), mode=mode)
     await caller.upload_file(import_id, CONTACTS + b"nobody,Nobody,1\n", CSV)
     await caller.imports.FinishImport(im.FinishImportRequest(import_id=import_id))
     while True:
@@ -340,6 +393,81 @@ async def test_files_of_more_than_50_mb(caller: Caller) -> None:
     assert ended.counts == stage_pb2.RecordCounts(received=51, created=51)
 
 
+@pytest.fixture
+async def limited(database_url: str, database: Database) -> AsyncIterator[Caller]:
+    """Somebody whose server has the limit that it has when nothing is set."""
+    limit = Settings.model_fields["open_imports_max"].default
+    async with running_app(database_url, open_imports_max=limit) as app:
+        key = await create_key(database, "acme", list(SCOPES), "test", None)
+        async with Caller(f"127.0.0.1:{app.port}", key.text) as caller:
+            yield caller
+
+
+async def test_at_most_10_imports_are_queued(limited: Caller) -> None:
+    """A maximum of 10 imports can be queued at a time. We will have to wait for an import to complete."""
+    queued = [await limited.create("contacts", (), kind="CONTACTS") for _ in range(10)]
+    with pytest.raises(aio.AioRpcError) as refused:
+        await limited.create("contacts", (), kind="CONTACTS")
+    assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert reason_of(refused.value).reason == "TOO_MANY_IMPORTS"
+    assert reason_of(refused.value).metadata["limit"] == "10"
+    assert reason_of(refused.value).metadata["import_id"] in queued
+    details = {detail.TypeName() for detail in details_of(refused.value)}
+    assert {"google.rpc.QuotaFailure", "google.rpc.RetryInfo"} <= details
+    assert await listed(limited) == queued[::-1]
+
+    await limited.upload_file(queued[4], CONTACTS, CSV)
+    assert (await limited.finish(queued[4])).counts.created == 5
+    assert await limited.create("contacts", (), kind="CONTACTS")
+    with pytest.raises(aio.AioRpcError):
+        await limited.create("contacts", (), kind="CONTACTS")
+
+
+async def test_a_cancelled_import_makes_room_in_the_queue(limited: Caller) -> None:
+    """We will have to wait for an import to complete before putting the next one in the queue: or cancel one."""
+    queued = [await limited.create("contacts", (), kind="CONTACTS") for _ in range(10)]
+    await limited.ended_by_cancel(queued[0])
+    assert await limited.create("contacts", (), kind="CONTACTS")
+
+
+async def test_an_import_that_awaits_its_commit_is_queued_too(limited: Caller) -> None:
+    """A maximum of 10 imports can be queued at a time: who does not commit his does not get more."""
+    waiting = [await staged(limited, [ADA], "contacts", kind="CONTACTS") for _ in range(10)]
+    with pytest.raises(aio.AioRpcError) as refused:
+        await limited.create("contacts", (), kind="CONTACTS")
+    assert reason_of(refused.value).reason == "TOO_MANY_IMPORTS"
+    await limited.imports.CommitImport(im.CommitImportRequest(import_id=waiting[0].import_id))
+    assert (await limited.ended(waiting[0].import_id)).state == import_pb2.IMPORT_STATE_SUCCEEDED
+    assert await limited.create("contacts", (), kind="CONTACTS")
+
+
+async def test_who_asks_again_for_a_queued_import_gets_it(limited: Caller) -> None:
+    """Once this limit is reached we will have to wait: not with an import that is in the queue already."""
+    spec: dict[str, Any] = {"kind": "CONTACTS", "request_id": "nightly"}
+    first = await limited.create("contacts", (), **spec)
+    for _ in range(9):
+        await limited.create("contacts", (), kind="CONTACTS")
+    assert await limited.create("contacts", (), **spec) == first
+
+
+async def test_the_queue_is_the_accounts_and_rehearsals_have_their_own(limited: Caller, database: Database) -> None:
+    """A maximum of 10 imports can be queued at a time: by all keys of an account together, and by no other account."""
+    for _ in range(10):
+        await limited.create("contacts", (), kind="CONTACTS")
+    async with await scoped(limited, database, "imports:write") as colleague:
+        with pytest.raises(aio.AioRpcError) as refused:
+            await colleague.create("contacts", (), kind="CONTACTS")
+        assert reason_of(refused.value).reason == "TOO_MANY_IMPORTS"
+    for _ in range(10):
+        await limited.create("contacts", (), kind="CONTACTS", validate_only=True)
+    with pytest.raises(aio.AioRpcError) as refused:
+        await limited.create("contacts", (), kind="CONTACTS", validate_only=True)
+    assert reason_of(refused.value).reason == "TOO_MANY_IMPORTS"
+    key = await create_key(database, "other", list(SCOPES), "", None)
+    async with Caller(limited.address, key.text) as stranger:
+        assert await stranger.create("contacts", (), kind="CONTACTS")
+
+
 async def test_imports_made_in_any_way_are_in_one_list(caller: Caller) -> None:
     """Imports made via API and app are both available in the list of imports."""
     by_steps = (await imported(caller, [ADA], "contacts", kind="CONTACTS")).import_id
@@ -351,22 +479,58 @@ async def test_imports_made_in_any_way_are_in_one_list(caller: Caller) -> None:
     assert await listed(caller) == [by_client, by_one_call, by_steps]
 
 
-async def test_only_finished_and_failed_imports_can_be_deleted(caller: Caller, unprocessed: Caller) -> None:
-    """It is possible to delete imports only in the finished or error states, not queued or in-progress ones."""
-    receiving = await unprocessed.create("queued", (), kind="CONTACTS")
+async def test_the_list_is_the_same_for_all_callers_of_the_account(caller: Caller, database: Database) -> None:
+    """Imports made via API and app are both available in the list: by whichever key, and to no other account."""
+    mine = await imported(caller, [ADA], "contacts", kind="CONTACTS")
+    async with await scoped(caller, database, "imports:read", "imports:write") as colleague:
+        rehearsal = await colleague.create("contacts", (), validate_only=True, labels={"made-by": "app"})
+        retry = await colleague.create("contacts", ())
+        assert await listed(colleague) == await listed(caller) == [retry, rehearsal, mine.import_id]
+        assert await colleague.get(mine.import_id) == mine
+        assert await listed(caller, labels={"made-by": "app"}) == [rehearsal]
+        assert await listed(caller, states=[import_pb2.IMPORT_STATE_RECEIVING]) == [retry, rehearsal]
+    key = await create_key(database, "other", list(SCOPES), "", None)
+    async with Caller(caller.address, key.text) as stranger:
+        assert await listed(stranger) == []
+
+
+async def refused_deletion(caller: Caller, import_id: str) -> str:
+    """The state that the refusal to delete an import names."""
     with pytest.raises(aio.AioRpcError) as refused:
-        await caller.imports.DeleteImport(im.DeleteImportRequest(import_id=receiving))
+        await caller.imports.DeleteImport(im.DeleteImportRequest(import_id=import_id))
     assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
     assert reason_of(refused.value).reason == "IMPORT_STATE"
-    assert reason_of(refused.value).metadata["state"] == "RECEIVING"
+    assert reason_of(refused.value).metadata["import_id"] == import_id
+    state: str = reason_of(refused.value).metadata["state"]
+    assert state in (refused.value.details() or "")
+    return state
 
+
+async def test_only_finished_and_failed_imports_can_be_deleted(caller: Caller) -> None:
+    """It is possible to delete imports only in the finished or error states: these are all that are final."""
     finished = await imported(caller, [ADA], "contacts", kind="CONTACTS")
+    partly = await imported(caller, [ADA, {}], "contacts", kind="CONTACTS")
     failed = await imported(caller, [{"name": "Nobody"}], "contacts", kind="CONTACTS")
-    assert failed.state == import_pb2.IMPORT_STATE_FAILED
-    for ended in (finished, failed):
+    cancelled = await caller.ended_by_cancel(await caller.create("contacts", ()))
+    everything = [finished, partly, failed, cancelled]
+    assert sorted(ended.state for ended in everything) == sorted(FINAL_STATES)
+    for ended in everything:
         await caller.imports.DeleteImport(im.DeleteImportRequest(import_id=ended.import_id))
-    assert await listed(caller) == [receiving]
+    assert await listed(caller) == []
     assert json.loads((await stored(caller, "contacts", "id:1")).record.json)["name"] == "Ada"
+
+
+async def test_a_queued_import_cannot_be_deleted(caller: Caller) -> None:
+    """Can I delete a queued or in-progress import? Not while it is received, nor while it awaits its commit."""
+    receiving = await caller.create("contacts", (), kind="CONTACTS")
+    assert await refused_deletion(caller, receiving) == "RECEIVING"
+    waiting = await staged(caller, [ADA], "contacts")
+    assert await refused_deletion(caller, waiting.import_id) == "AWAITING_COMMIT"
+    assert await listed(caller) == [waiting.import_id, receiving]
+    for import_id in (receiving, waiting.import_id):
+        await caller.ended_by_cancel(import_id)
+        await caller.imports.DeleteImport(im.DeleteImportRequest(import_id=import_id))
+    assert await listed(caller) == []
 
 
 async def test_an_import_in_progress_cannot_be_deleted(unprocessed: Caller) -> None:
@@ -374,8 +538,6 @@ async def test_an_import_in_progress_cannot_be_deleted(unprocessed: Caller) -> N
     import_id = await unprocessed.create("contacts", (), kind="CONTACTS")
     await unprocessed.upload([records([ADA], import_id=import_id, batch_id="b", finish=True)])
     await unprocessed.imports.FinishImport(im.FinishImportRequest(import_id=import_id))
-    with pytest.raises(aio.AioRpcError) as refused:
-        await unprocessed.imports.DeleteImport(im.DeleteImportRequest(import_id=import_id))
-    assert reason_of(refused.value).metadata["state"] == "PROCESSING"
+    assert await refused_deletion(unprocessed, import_id) == "PROCESSING"
     batch = await unprocessed.batches.GetBatch(bs.GetBatchRequest(import_id=import_id, batch_id="b"))
     assert batch.batch.finished

@@ -12,13 +12,10 @@ Not about Ingot:
 Proved elsewhere:
 * "500 Server Error - There is an error in Magento BI": INTERNAL with an id for the log,
   `tests/faults/test_database.py`
-
-For the next issue:
-* "The Data Import API has a full test (sandbox) environment", "uses the same keys and return codes as the production
-  API, but does not persist incoming data": an import that only validates
 """
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -31,8 +28,25 @@ from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import record_service_pb2 as rs
 from ingot.v1 import table_service_pb2 as ts
 from ingot_client import ApiKeyInvalid, AsyncClient
+from ingot_server.app import create_key
+from ingot_server.domain.api_keys import SCOPES
+from ingot_server.storage.database import Database
 from tests.calling import Caller, health_stub, reason_of, records
-from tests.seeds.conftest import faults, file_imported, imported, keys, stored, told, written
+from tests.seeds.conftest import (
+    DELETE,
+    FILL_EMPTY,
+    MERGE,
+    REPLACE,
+    SKIP_EXISTING,
+    WRITING,
+    faults,
+    file_imported,
+    imported,
+    keys,
+    stored,
+    told,
+    written,
+)
 
 ARRAY = batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_JSON_ARRAY)
 SINGLE = b"""\
@@ -153,6 +167,128 @@ async def test_404_not_found(caller: Caller) -> None:
             await call
         assert refused.value.code() == grpc.StatusCode.NOT_FOUND
         assert reason_of(refused.value).reason == reason
+
+
+@pytest.fixture
+async def sandbox(caller: Caller, database: Database) -> AsyncIterator[Caller]:
+    """The same account with a sandbox key."""
+    key = await create_key(database, "acme", list(SCOPES), "", None, sandbox=True)
+    async with Caller(caller.address, key.text) as sandbox:
+        yield sandbox
+
+
+PUSHES: list[list[Any]] = [
+    [SINGLE],
+    json.loads(THREE),
+    [{"id": 1}, {"keys": ["id"], "id": 2}, b"{", {}, {"keys": ["id"], "id": []}, {"keys": ["email"], "email": "a"}],
+]
+
+
+@pytest.mark.parametrize("rows", PUSHES)
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("mode", [REPLACE, MERGE, FILL_EMPTY, SKIP_EXISTING, DELETE])
+async def test_the_sandbox_says_what_production_would_say(
+    caller: Caller, sandbox: Caller, rows: list[Any], known: bool, mode: Any
+) -> None:
+    """A full test (sandbox) environment, which uses the same keys and return codes: by call, by import, and by key."""
+    if known:
+        for table in ("users", "people"):
+            await written(caller, [{"keys": ["id"], "id": 1, "email": "", "status": "new"}], table)
+    answers = [
+        await written(caller, rows, "users", mode=mode, validate_only=True),
+        await written(sandbox, rows, "users", mode=mode),
+        await written(caller, rows, "users", mode=mode),
+    ]
+    runs = [
+        await imported(caller, rows, "people", mode=mode, validate_only=True),
+        await imported(sandbox, rows, "people", mode=mode),
+        await imported(caller, rows, "people", mode=mode),
+    ]
+    assert [run.validate_only for run in runs] == [True, True, False]
+    reports = [(run.state, run.counts, await faults(caller, run.import_id)) for run in runs]
+    assert answers == [answers[-1]] * 3
+    assert reports == [reports[-1]] * 3
+
+
+async def test_the_sandbox_does_not_persist(caller: Caller, sandbox: Caller) -> None:
+    """But does not persist incoming data: no table comes, no data point comes, changes or goes."""
+    await imported(sandbox, USERS, "users", key_fields=["id"])
+    await imported(caller, USERS, "users", key_fields=["id"], validate_only=True)
+    await written(sandbox, USERS, "users", key_fields=["id"])
+    await written(caller, USERS, "users", key_fields=["id"], validate_only=True)
+    assert not (await caller.tables.ListTables(ts.ListTablesRequest())).tables
+
+    await written(caller, USERS, "users", key_fields=["id"])
+    changed = [{"id": 1, "email": "new@schmo.com"}, {"id": 9}]
+    for mode in (*WRITING, DELETE):
+        await imported(sandbox, changed, "users", mode=mode)
+        await written(sandbox, changed, "users", mode=mode)
+    gone = rs.DeleteRecordsRequest(table="users", keys=["1", "9"])
+    assert (await sandbox.records.DeleteRecords(gone)).deleted == 1
+    assert await caller.table("users") == await sandbox.table("users") == USERS
+
+
+async def test_a_full_replacement_in_the_sandbox_deletes_nothing(caller: Caller, sandbox: Caller) -> None:
+    """Does not persist incoming data: it says what would be deleted, and how much would be too much."""
+    await written(caller, USERS, "users", key_fields=["id"])
+    rehearsed = await imported(sandbox, USERS[:4], "users", reconcile=import_pb2.Reconcile())
+    assert (rehearsed.state, rehearsed.removed) == (import_pb2.IMPORT_STATE_SUCCEEDED, 1)
+    rehearsed = await imported(sandbox, USERS[:3], "users", reconcile=import_pb2.Reconcile())
+    assert rehearsed.state == import_pb2.IMPORT_STATE_FAILED
+    assert await caller.table("users") == USERS
+
+
+async def test_the_sandbox_has_the_same_refusals(caller: Caller, sandbox: Caller) -> None:
+    """The same keys and return codes: a call that production refuses is refused in the same way."""
+    await written(caller, [SINGLE], "users")
+    for push in (
+        lambda one: written(one, [SINGLE], "no-dashes"),
+        lambda one: written(one, [], "users"),
+        lambda one: written(one, [SINGLE], "users", key_fields=["email"]),
+        lambda one: written(one, [SINGLE], "users", kind="NO_SUCH_KIND"),
+        lambda one: one.create("", ()),
+        lambda one: one.create("users", ("email",)),
+        lambda one: one.get("99"),
+        lambda one: stored(one, "nothing", "1"),
+    ):
+        refusals = []
+        for one in (caller, sandbox):
+            with pytest.raises(aio.AioRpcError) as refused:
+                await push(one)
+            refusals.append((refused.value.code(), reason_of(refused.value), refused.value.details()))
+        assert refusals[0] == refusals[1]
+
+
+async def test_a_sandbox_key_changes_nothing_else_either(caller: Caller, sandbox: Caller) -> None:
+    """You can use this environment to test your integration: not to make tables, or to go on with real imports."""
+    import_id = await caller.create("users", ("id",))
+    upload = records([{"id": 1}], import_id=import_id, batch_id="b", finish=True)
+    table = ts.CreateTableRequest()
+    table.table.table = "people"
+    for call in (
+        sandbox.upload([upload]),
+        sandbox.imports.FinishImport(im.FinishImportRequest(import_id=import_id)),
+        sandbox.imports.CancelImport(im.CancelImportRequest(import_id=import_id)),
+        sandbox.tables.CreateTable(table),
+        sandbox.tables.DeleteTable(ts.DeleteTableRequest(table="users")),
+    ):
+        with pytest.raises(aio.AioRpcError) as refused:
+            await call
+        assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
+        assert reason_of(refused.value).reason == "SANDBOX_KEY"
+    assert (await caller.get(import_id)).state == import_pb2.IMPORT_STATE_RECEIVING
+    assert (await sandbox.get(import_id)).table == "users"
+
+
+async def test_the_client_in_the_sandbox(caller: Caller, sandbox: Caller) -> None:
+    """You can use this environment to test your integration: the same program with another key."""
+    for key in (sandbox.key, caller.key):
+        async with AsyncClient(caller.address, key) as client:
+            answer = await client.write_records("users", json.loads(THREE))
+            assert (answer.counts.created, answer.counts.superseded) == (2, 1)
+            done = await client.import_records("people", json.loads(THREE))
+            assert (done.state, done.counts.created, done.counts.superseded) == ("SUCCEEDED", 2, 1)
+    assert await caller.table("users") == await caller.table("people") == AFTER_THREE
 
 
 async def test_you_can_always_check_the_status_of_the_api(caller: Caller) -> None:
@@ -325,6 +461,37 @@ async def test_the_array_of_data_points_of_the_document(caller: Caller, way: str
             assert await faults(caller, ended.import_id) == []
             found = ended.counts
         assert found == counts
+        assert await caller.table("users") == AFTER_THREE
+
+
+@pytest.mark.parametrize(
+    ("mode", "first", "second"),
+    [
+        (REPLACE, {"created": 2, "superseded": 1}, {"updated": 1, "unchanged": 1, "superseded": 1}),
+        (MERGE, {"created": 2, "superseded": 1}, {"updated": 1, "unchanged": 1, "superseded": 1}),
+        (FILL_EMPTY, {"created": 2, "superseded": 1}, {"unchanged": 3}),
+        (SKIP_EXISTING, {"created": 2, "superseded": 1}, {"skipped": 3}),
+    ],
+)
+@pytest.mark.parametrize("way", ["call", "import", "file", "batches"])
+async def test_the_last_one_wins_in_every_mode_that_writes(
+    caller: Caller, way: str, mode: Any, first: dict[str, int], second: dict[str, int]
+) -> None:
+    """Upsert array of data points example: "id": 1 stands in it twice, and the last one with the same key wins."""
+    for counts in (first, second):
+        if way == "call":
+            found = (await written(caller, json.loads(THREE), "users", mode=mode)).counts
+        elif way == "import":
+            found = (await imported(caller, json.loads(THREE), "users", mode=mode)).counts
+        elif way == "file":
+            found = (await file_imported(caller, THREE, "users", ARRAY, mode=mode)).counts
+        else:
+            # A batch that is begun when another is finished comes after it.
+            import_id = await caller.create("users", (), mode=mode)
+            for number, row in enumerate(json.loads(THREE)):
+                await caller.upload([records([row], import_id=import_id, batch_id=f"b{number}", finish=True)])
+            found = (await caller.finish(import_id)).counts
+        assert found == stage_pb2.RecordCounts(received=3, **counts)
         assert await caller.table("users") == AFTER_THREE
 
 

@@ -6,17 +6,16 @@ Not about Ingot:
 * "curl -X 'GET' ... -H 'accept: application/json'": Ingot speaks gRPC; the header X-API-TOKEN is `x-api-key`, see
   below
 * the icon of the notice
-
-For the next issue: nothing. ("To import the item, correct the described error and send the correct data as part of a
-new import process" works; that Ingot could also keep the rejected items and retry them is beyond this document.)
 """
 
+import csv
+import io
 from typing import Any
 
 import pytest
 from grpc import aio
 
-from ingot.v1 import field_pb2, import_pb2, record_error_pb2, stage_pb2, table_pb2
+from ingot.v1 import batch_pb2, field_pb2, import_pb2, record_error_pb2, stage_pb2, table_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import import_service_pb2_grpc as im_grpc
 from ingot.v1 import table_service_pb2 as ts
@@ -26,12 +25,22 @@ from ingot_server.storage.database import Database
 from tests.calling import FINAL_STATES, Caller, records
 from tests.seeds.conftest import (
     ADA,
+    DELETE,
+    FILL_EMPTY,
+    MERGE,
+    REPLACE,
+    SKIP_EXISTING,
+    WRITING,
     blocked,
     declared,
     faults,
+    file_imported,
     imported,
     keys,
     record,
+    rejects,
+    retried,
+    staged,
     stored,
     succeeded,
     told,
@@ -295,6 +304,51 @@ async def test_status_finished_with_counts_that_match_the_number_of_items(caller
     assert succeeded(ended.counts) + ended.counts.rejected == 1001
 
 
+@pytest.mark.parametrize(
+    ("mode", "counts"),
+    [
+        (REPLACE, {"created": 1, "updated": 1, "superseded": 1}),
+        (MERGE, {"created": 1, "updated": 1, "superseded": 1}),
+        (FILL_EMPTY, {"created": 1, "superseded": 1, "unchanged": 1}),
+        (SKIP_EXISTING, {"created": 1, "superseded": 1, "skipped": 1}),
+        (DELETE, {"deleted": 1, "unchanged": 2}),
+    ],
+)
+async def test_the_counts_match_the_number_of_items_in_every_mode(
+    caller: Caller, mode: Any, counts: dict[str, int]
+) -> None:
+    """When the import process receives status FINISHED that combined success and error count will match."""
+    await imported(caller, [ADA], "customers", kind="CONTACTS")
+    rows = [{**ADA, "name": "Countess"}, {"id": "2", "name": "B"}, {"id": "2", "name": "C"}, {"name": "Nobody"}]
+    ended = await imported(caller, rows, "customers", mode=mode)
+    assert ended.counts == stage_pb2.RecordCounts(received=4, rejected=1, **counts)
+    assert succeeded(ended.counts) + ended.counts.rejected == 4
+
+
+async def test_status_finished_of_a_cancelled_import_tells_what_was_dropped(unprocessed: Caller) -> None:
+    """FINISHED: we've processed all your data: all but what is pending, where it was cancelled before."""
+    import_id = await unprocessed.create("customers", (), kind="CONTACTS")
+    await unprocessed.upload([records([ADA, {}], import_id=import_id, batch_id="b", finish=True)])
+    ended = await unprocessed.ended_by_cancel(import_id)
+    assert ended.state == import_pb2.IMPORT_STATE_CANCELLED
+    assert ended.counts == stage_pb2.RecordCounts(received=2, rejected=1, pending=1)
+    assert ended.state_message
+
+
+async def test_started_becomes_finished_when_a_staged_import_is_committed(caller: Caller) -> None:
+    """The import process have three statuses: one that awaits its commit is STARTED, with a report already."""
+    waiting = await staged(caller, [ADA, {"name": "Nobody"}], "customers", kind="CONTACTS")
+    assert waiting.counts == stage_pb2.RecordCounts(received=2, created=1, rejected=1)
+    assert await faults(caller, waiting.import_id) == [(1, 1000, "")]
+    assert not waiting.HasField("finish_time")
+    assert await keys(caller, "customers") == []
+    await caller.imports.CommitImport(im.CommitImportRequest(import_id=waiting.import_id))
+    ended = await caller.ended(waiting.import_id)
+    assert (ended.state, ended.counts) == (import_pb2.IMPORT_STATE_PARTIALLY_SUCCEEDED, waiting.counts)
+    assert ended.HasField("finish_time")
+    assert await keys(caller, "customers") == ["id=1"]
+
+
 async def test_each_error_tells_which_item_caused_it_and_what_it_was(caller: Caller) -> None:
     """A more detailed error report, describing which item caused the error and what the error was."""
     ended = await imported(caller, [ADA, {"id": "2", "birth_date": "soon"}], "customers", kind="CONTACTS")
@@ -331,6 +385,18 @@ async def test_an_order_with_one_wrong_item_is_ignored_completely(caller: Caller
     assert await keys(caller, "purchases") == []
 
 
+@pytest.mark.parametrize("mode", WRITING)
+async def test_an_item_with_an_error_is_ignored_completely_in_every_mode(caller: Caller, mode: Any) -> None:
+    """An imported item that causes an error will be ignored completely: what was there stays as it was."""
+    await imported(caller, [ADA], "customers", kind="CONTACTS")
+    before = await record(caller, "customers", "id:1")
+    wrong = {"id": "1", "name": "Countess", "country": "Atlantis"}
+    ended = await imported(caller, [wrong], "customers", mode=mode)
+    assert await faults(caller, ended.import_id) == [(0, 1002, "country")]
+    assert (ended.state, ended.counts.rejected) == (import_pb2.IMPORT_STATE_FAILED, 1)
+    assert await record(caller, "customers", "id:1") == before
+
+
 async def test_the_corrected_item_goes_into_a_new_import_process(caller: Caller) -> None:
     """Correct the described error and send the correct data as part of a new import process."""
     wrong = await imported(caller, [ADA, {"id": "2", "email": "two"}], "customers", kind="CONTACTS")
@@ -339,6 +405,39 @@ async def test_the_corrected_item_goes_into_a_new_import_process(caller: Caller)
     assert (right.state, right.counts.created) == (import_pb2.IMPORT_STATE_SUCCEEDED, 1)
     assert right.import_id != wrong.import_id
     assert await keys(caller, "customers") == ["id=1", "id=2"]
+
+
+async def test_the_items_to_correct_come_as_a_file_with_what_is_wrong(caller: Caller) -> None:
+    """Correct the described error and send the correct data as part of a new import process: only what was wrong."""
+    rows = [ADA, {"id": "2", "email": "two", "name": "=Two"}, {"name": "Nobody"}, b'{"id": "4"']
+    wrong = await imported(caller, rows, "customers", kind="CONTACTS")
+    assert await faults(caller, wrong.import_id) == [(1, 1002, "email"), (2, 1000, ""), (3, 1105, "")]
+    table = list(csv.reader(io.StringIO(await rejects(caller, wrong.import_id), newline="")))
+    assert "'=Two" in table[1]
+    table[1][table[0].index("email")] = "two@example.org"
+    mended = io.StringIO(newline="")
+    csv.writer(mended).writerows(table)
+    form = batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_CSV)
+    right = await file_imported(caller, mended.getvalue().encode(), "customers", form)
+    assert right.counts == stage_pb2.RecordCounts(received=3, created=1, rejected=2)
+    assert await record(caller, "customers", "id:2") == {
+        "id": "2",
+        "email": "two@example.org",
+        "name": "=Two",
+        "derived": {"email_domain": "example.org"},
+    }
+
+
+async def test_what_was_right_and_came_too_early_is_not_sent_again(caller: Caller) -> None:
+    """Send the correct data as part of a new import process: data that was correct is kept, and is tried once more."""
+    early = await imported(caller, [ORDER, {"id": "o-2", "email": "bob@example.org"}], "purchases", kind="ORDERS")
+    assert await faults(caller, early.import_id) == [(0, 1010, "email"), (1, 1010, "email")]
+    await imported(caller, [ADA], "customers", kind="CONTACTS")
+    again = await retried(caller, early.import_id)
+    assert again.retry_of == early.import_id != again.import_id
+    assert again.counts == stage_pb2.RecordCounts(received=2, created=1, rejected=1)
+    assert await faults(caller, again.import_id) == [(1, 1010, "email")]
+    assert await keys(caller, "purchases") == ["o-1"]
 
 
 async def test_an_error_object_for_each_item_that_caused_an_error(caller: Caller) -> None:

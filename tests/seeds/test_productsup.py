@@ -6,14 +6,10 @@ Not about Ingot:
   well"
 * "data.attributes.stages.upload" as a path in JSON:API: the stages are fields of `Batch`
 * "How is this guide?"
-
-For the next issue:
-* "Referenced type", "A referenced stream does not validate products on upload and will always indicate that an upload
-  was either a success or failure": uploads that the server fetches. The payloads of its examples are JSON arrays, and
-  tested as such.
 """
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -22,7 +18,8 @@ from ingot.v1 import batch_pb2, field_pb2, import_pb2, record_error_pb2, stage_p
 from ingot.v1 import batch_service_pb2 as bs
 from ingot.v1 import import_service_pb2 as im
 from tests.calling import Caller, Upload, records
-from tests.seeds.conftest import faults, file_imported, imported, keys
+from tests.pipeline.hosting import Host, cut_after, hosting, status
+from tests.seeds.conftest import faults, file_imported, imported, keys, retried, staged
 
 NDJSON = batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_NDJSON)
 ARRAY = batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_JSON_ARRAY)
@@ -185,6 +182,86 @@ async def test_unique_error_messages_come_with_raw_example_data(caller: Caller) 
     assert len({group.example.message for group in batch.upload.error_groups}) == 2
 
 
+async def test_errors_of_both_stages_are_told_apart(caller: Caller) -> None:
+    """Each stage: a number of products, a number of errors encountered, and a list of unique error messages."""
+    data = b"\n".join(
+        [
+            b"{}",
+            b" ",
+            b'{"name": "Mug"}',
+            b'{"id": "' + b"x" * LINE_BYTES + b'"}',
+            b'{"id": "1", "name": "two\x01words"}',
+            b'{"id": "1" "name": "Mug"}',
+            b'{"id": "2", "price": "cheap"}',
+            b'{"id": "3", "price": "dear"}',
+            b'{"id": "4", "link": "nowhere"}',
+            b'{"id": "5", "price": "9.90"}',
+        ]
+    )
+    ended = await file_imported(caller, data, "products", NDJSON, kind="PRODUCTS")
+    batch = await caller.batch(ended.import_id)
+    assert (batch.upload.state, batch.upload.accepted, batch.upload.rejected) == (WARNING, 4, 6)
+    assert (batch.processing.state, batch.processing.accepted, batch.processing.rejected) == (WARNING, 1, 3)
+    assert {(int(group.code), group.count) for group in batch.upload.error_groups} == {
+        (1100, 1),
+        (1101, 1),
+        (1102, 1),
+        (1103, 1),
+        (1104, 1),
+        (1105, 1),
+    }
+    assert {(int(group.code), group.field, group.count) for group in batch.processing.error_groups} == {
+        (1002, "price", 2),
+        (1002, "url", 1),
+    }
+    for stage, name in (
+        (batch.upload, record_error_pb2.ERROR_STAGE_UPLOAD),
+        (batch.processing, record_error_pb2.ERROR_STAGE_PROCESSING),
+    ):
+        examples = [group.example for group in stage.error_groups]
+        assert {example.stage for example in examples} == {name}
+        assert len({example.message for example in examples}) == len(examples)
+        for example in examples:
+            assert example.raw_truncated == (example.code == record_error_pb2.RECORD_ERROR_CODE_RECORD_TOO_LARGE)
+            assert example.raw[:8] == data.split(b"\n")[example.index][:8].decode()
+    assert ended.upload.error_groups == batch.upload.error_groups
+    assert ended.processing.error_groups == batch.processing.error_groups
+
+
+async def test_a_batch_that_is_staged_shows_both_stages_before_it_is_imported(caller: Caller) -> None:
+    """When you run an import process, the processing stage gets updated: here it can be looked at before."""
+    waiting = await staged(caller, [GOOD, NO_ID, NO_PRICE], "products", kind="PRODUCTS")
+    batch = await caller.batch(waiting.import_id)
+    assert (batch.upload.accepted, batch.upload.rejected) == (2, 1)
+    assert (batch.processing.accepted, batch.processing.rejected) == (1, 1)
+    assert await keys(caller, "products") == []
+    await caller.imports.CommitImport(im.CommitImportRequest(import_id=waiting.import_id))
+    await caller.ended(waiting.import_id)
+    after = await caller.batch(waiting.import_id)
+    assert (after.status, after.upload, after.processing) == (
+        batch_pb2.BATCH_STATUS_PROCESSED,
+        batch.upload,
+        batch.processing,
+    )
+    assert await keys(caller, "products") == ["1"]
+
+
+async def test_what_a_batch_has_rejected_is_tried_again_under_its_id(caller: Caller) -> None:
+    """Use the Batch ID to check the processing status of a specific payload: also of its second try."""
+    import_id = await caller.create("purchases", (), kind="ORDERS")
+    order = {"id": "o-1", "email": "ada@example.org"}
+    for batch_id, rows in (("early", [order, {"id": "o-2"}, {}]), ("wrong", [NO_ID])):
+        await caller.upload([records(rows, import_id=import_id, batch_id=batch_id, finish=True)])
+    await caller.finish(import_id)
+    await imported(caller, [{"email": "ada@example.org"}], "customers", kind="CONTACTS")
+    again = await retried(caller, import_id)
+    early = await caller.batch(again.import_id, "early")
+    # What was faulty as it was sent, such as `{}`, is not tried again.
+    assert early.counts == stage_pb2.RecordCounts(received=2, created=1, rejected=1)
+    assert (early.upload.state, early.processing.state) == (SUCCESS, WARNING)
+    assert await keys(caller, "purchases") == ["o-1"]
+
+
 async def test_the_processing_stage_is_updated_when_an_import_runs(caller: Caller) -> None:
     """When you run an import process, stages.processing gets updated with the status, numbers, and unique errors."""
     rows = [GOOD, NO_PRICE, {"id": "3", "price": "dear"}, {"id": "4", "link": "nowhere"}, {"id": "5"}]
@@ -299,12 +376,141 @@ async def test_empty_payload(caller: Caller) -> None:
     assert (ended.state, ended.counts.received) == (import_pb2.IMPORT_STATE_FAILED, 0)
 
 
+async def referenced(
+    caller: Caller, host: Host, format: batch_pb2.DataFormat = ARRAY, **spec: Any
+) -> tuple[import_pb2.Import, batch_pb2.Batch]:
+    """What became of a payload that the server has fetched, and of its batch."""
+    import_id = await caller.create("products", (), kind="PRODUCTS", **spec)
+    request = bs.ReferenceBatchRequest(import_id=import_id, batch_id="b", uri=f"{host.url}?token=secret", format=format)
+    assert (await caller.batches.ReferenceBatch(request)).batch.uri == host.url
+    ended = await caller.finish(import_id)
+    return ended, await caller.batch(import_id)
+
+
+async def test_a_referenced_stream(fetching: Caller) -> None:
+    """A referenced stream: what is sent is the address, and the server fetches the payload by itself."""
+    async with hosting(json.dumps([GOOD, {"id": "2"}]).encode()) as host:
+        ended, batch = await referenced(fetching, host)
+    assert (ended.state, ended.counts.created) == (import_pb2.IMPORT_STATE_SUCCEEDED, 2)
+    assert (batch.status, batch.upload.state, batch.processing.state) == (
+        batch_pb2.BATCH_STATUS_PROCESSED,
+        SUCCESS,
+        SUCCESS,
+    )
+    assert host.queries == [{"token": "secret"}]
+    assert await keys(fetching, "products") == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("data", "format"),
+    [
+        (b'[{"id": "1"}, {"name": "Mug"}, {}, {"id": 1 "name": "Mug"}, {"id": "2", "price": "cheap"}]', ARRAY),
+        (b'{"id": "1"}\n{"name": "Mug"}\n{}\n{"id": 1 "name": "Mug"}\n{"id": "2", "price": "cheap"}', NDJSON),
+    ],
+)
+async def test_a_referenced_stream_does_not_validate_products_on_upload(
+    fetching: Caller, data: bytes, format: batch_pb2.DataFormat
+) -> None:
+    """A referenced stream does not validate products on upload: whatever is wrong with them is told by processing."""
+    async with hosting(data) as host:
+        ended, batch = await referenced(fetching, host, format)
+    assert (batch.upload.state, batch.upload.accepted, batch.upload.rejected) == (SUCCESS, 5, 0)
+    assert not batch.upload.error_groups
+    assert (batch.processing.state, batch.processing.accepted, batch.processing.rejected) == (WARNING, 1, 4)
+    assert {(int(group.code), group.field) for group in batch.processing.error_groups} == {
+        (1102, "id"),
+        (1100, ""),
+        (1105, ""),
+        (1002, "price"),
+    }
+    assert all(group.example.raw for group in batch.processing.error_groups)
+    assert (ended.upload.state, ended.processing.state) == (SUCCESS, WARNING)
+    found = await faults(fetching, ended.import_id, stage=record_error_pb2.ERROR_STAGE_PROCESSING)
+    assert found == [(1, 1102, "id"), (2, 1100, ""), (3, 1105, ""), (4, 1002, "price")]
+
+
+@pytest.mark.parametrize(
+    "data", [b'[{"id": "1"}, {"name": "Mug"}]', b"[{}]", b"[]", b'[{"id": "1", "price": "cheap"}]']
+)
+async def test_an_upload_of_a_referenced_stream_is_a_success_or_a_failure(fetching: Caller, data: bytes) -> None:
+    """Will always indicate that an upload was either a success or failure: and never a warning, at any moment."""
+    import_id = await fetching.create("products", (), kind="PRODUCTS")
+    async with hosting(data) as host:
+        request = bs.ReferenceBatchRequest(import_id=import_id, batch_id="b", uri=host.url, format=ARRAY)
+        await fetching.batches.ReferenceBatch(request)
+        updates = fetching.batches.WatchBatch(bs.WatchBatchRequest(import_id=import_id, batch_id="b"))
+        seen = [update.batch.upload async for update in updates]
+    assert all(stage.rejected == 0 for stage in seen if stage.accepted)
+    assert WARNING not in {stage.state for stage in seen}
+    assert seen[-1].state in (SUCCESS, FAILURE)
+    for earlier, later in pairwise(seen):
+        assert later.accepted >= earlier.accepted
+
+
+async def test_an_upload_that_could_not_be_fetched_is_a_failure(fetching: Caller) -> None:
+    """A referenced stream will always indicate that an upload was either a success or failure: and says why."""
+    async with hosting(b"[]", status(404)) as host:
+        ended, batch = await referenced(fetching, host)
+    assert (batch.status, batch.upload.state) == (batch_pb2.BATCH_STATUS_FAILED, FAILURE)
+    assert "404" in batch.status_message
+    assert "secret" not in batch.status_message
+    assert ended.state == import_pb2.IMPORT_STATE_FAILED
+    assert ended.state_message
+
+
+async def test_a_failed_upload_does_not_take_the_others_with_it(fetching: Caller) -> None:
+    """Use the Batch ID to check the status of a specific payload: one that could not be fetched is told for itself."""
+    import_id = await fetching.create("products", (), kind="PRODUCTS")
+    async with hosting(json.dumps([GOOD]).encode(), status(403)) as host:
+        for batch_id in ("forbidden", "fetched"):
+            request = bs.ReferenceBatchRequest(import_id=import_id, batch_id=batch_id, uri=host.url, format=ARRAY)
+            await fetching.batches.ReferenceBatch(request)
+            updates = fetching.batches.WatchBatch(bs.WatchBatchRequest(import_id=import_id, batch_id=batch_id))
+            async for _ in updates:
+                pass
+        await fetching.upload([records([{"id": "2"}], import_id=import_id, batch_id="chunked", finish=True)])
+        ended = await fetching.finish(import_id)
+    assert (ended.state, ended.counts.created) == (import_pb2.IMPORT_STATE_PARTIALLY_SUCCEEDED, 2)
+    states = [(await fetching.batch(import_id, name)).upload.state for name in ("forbidden", "fetched", "chunked")]
+    assert states == [FAILURE, SUCCESS, SUCCESS]
+    assert await keys(fetching, "products") == ["1", "2"]
+
+
+async def test_a_referenced_stream_survives_a_lost_connection(fetching: Caller) -> None:
+    """A referenced stream: a connection that is lost in the middle costs nothing, and no product comes twice."""
+    data = json.dumps([{"id": str(number)} for number in range(20_000)]).encode()
+    async with hosting(data, cut_after(150_000)) as host:
+        ended, batch = await referenced(fetching, host)
+    assert ended.counts == stage_pb2.RecordCounts(received=20_000, created=20_000)
+    assert (batch.total, batch.committed_offset) == (len(data), len(data))
+    assert len(host.asked) == 2
+
+
+async def test_a_referenced_stream_with_the_same_batch_id_again(fetching: Caller) -> None:
+    """Use the Batch ID to check the processing status of a specific payload: sent again it is the same batch."""
+    import_id = await fetching.create("products", (), kind="PRODUCTS")
+    async with hosting(json.dumps([GOOD]).encode()) as host:
+        request = bs.ReferenceBatchRequest(import_id=import_id, batch_id="b", uri=host.url, format=ARRAY)
+        for _ in range(2):
+            await fetching.batches.ReferenceBatch(request)
+        assert (await fetching.finish(import_id)).counts.received == 1
+    assert len(host.asked) == 1
+
+
+@pytest.mark.parametrize("by", ["upload", "reference"])
 @pytest.mark.parametrize(
     ("data", "code", "received"), [(b"[{ }]", 1100, 1), (b"[]", 1106, 0), (b"[ ]", 1106, 0), (b"", 1106, 0)]
 )
-async def test_empty_payload_of_referenced_type(caller: Caller, data: bytes, code: int, received: int) -> None:
+async def test_empty_payload_of_referenced_type(
+    fetching: Caller, by: str, data: bytes, code: int, received: int
+) -> None:
     """Empty Payload of Referenced type, examples 1 to 4: '[{ }]', '[]', '[ ]', ''."""
-    ended = await file_imported(caller, data, "products", ARRAY, kind="PRODUCTS")
-    assert await faults(caller, ended.import_id) == [(0, code, "")]
+    if by == "upload":
+        ended = await file_imported(fetching, data, "products", ARRAY, kind="PRODUCTS")
+    else:
+        async with hosting(data) as host:
+            ended, _ = await referenced(fetching, host)
+    assert await faults(fetching, ended.import_id) == [(0, code, "")]
     assert (ended.state, ended.counts.received) == (import_pb2.IMPORT_STATE_FAILED, received)
-    assert (await caller.batch(ended.import_id)).status == batch_pb2.BATCH_STATUS_FAILED
+    batch = await fetching.batch(ended.import_id)
+    assert (batch.status, batch.upload.state) == (batch_pb2.BATCH_STATUS_FAILED, FAILURE)

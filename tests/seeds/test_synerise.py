@@ -9,11 +9,6 @@ Not about Ingot:
   what they show is below
 * "you need to verify your import and correct it in the Synerise application"
 * "Thank you for helping improve out documentation", "Awesome!"
-
-For the next issue:
-* "import and update customers": an update that gives some fields and leaves the others. Today's only mode replaces
-  the record, with the exception of identifiers, which stay.
-* "repeat the process again": a retry of what was rejected without sending it; it is sent again today, see below.
 """
 
 import csv
@@ -32,7 +27,19 @@ from ingot.v1 import table_service_pb2 as ts
 from ingot_server.app import create_key
 from ingot_server.storage.database import Database
 from tests.calling import Caller, reason_of, records
-from tests.seeds.conftest import ADA, faults, file_imported, imported, keys, record, stored
+from tests.seeds.conftest import (
+    ADA,
+    MERGE,
+    SKIP_EXISTING,
+    faults,
+    file_imported,
+    imported,
+    keys,
+    record,
+    retried,
+    staged,
+    stored,
+)
 
 TYPES = {
     "customers": ("CONTACTS", {"customId": "2", "email": "grace@example.org", "firstName": "Grace"}, "id=2"),
@@ -127,6 +134,42 @@ async def test_customers_are_imported_and_updated_by_a_unique_identifier(
     assert (await record(caller, "customers", key))["name"] == "Ada Lovelace"
 
 
+@pytest.mark.parametrize("identifier", [{"email": "ada@example.org"}, {"custom_id": 4711}])
+async def test_an_update_leaves_what_it_does_not_name(caller: Caller, identifier: dict[str, Any]) -> None:
+    """Import and update customers based on the unique identifier: with the mode MERGE, by either of them."""
+    whole = {"custom_id": 4711, "email": "ada@example.org", "name": "Ada", "points": 10, "tags": ["vip"]}
+    await imported(caller, [whole], "customers", kind="CONTACTS")
+    ended = await imported(caller, [{**identifier, "points": 11}, {"email": "b@example.org"}], "customers", mode=MERGE)
+    assert ended.counts == stage_pb2.RecordCounts(received=2, created=1, updated=1)
+    found = await record(caller, "customers", "id:4711")
+    assert found == {
+        "id": "4711",
+        "email": "ada@example.org",
+        "name": "Ada",
+        "points": 11,
+        "tags": ["vip"],
+        "derived": {"email_domain": "example.org"},
+    }
+
+
+async def test_an_update_of_one_identifier_by_the_other(caller: Caller) -> None:
+    """Import and update customers: who moves to another address keeps all else, and the old one is free."""
+    await imported(caller, [{"custom_id": 1, "email": "old@example.org", "name": "A"}], "customers", kind="CONTACTS")
+    await imported(caller, [{"custom_id": 1, "email": "new@example.org"}], "customers", mode=MERGE)
+    assert (await record(caller, "customers", "email:new@example.org"))["name"] == "A"
+    ended = await imported(caller, [{"email": "old@example.org"}], "customers", mode=MERGE)
+    assert ended.counts.created == 1
+
+
+async def test_only_new_customers(caller: Caller) -> None:
+    """Enlarging your customer database you gain in the external sources: who is known already is left alone."""
+    await imported(caller, [ADA], "customers", kind="CONTACTS")
+    rows = [{"email": "ada@example.org", "name": "A. Lovelace"}, {"email": "grace@example.org", "name": "Grace"}]
+    ended = await imported(caller, rows, "customers", mode=SKIP_EXISTING)
+    assert ended.counts == stage_pb2.RecordCounts(received=2, created=1, skipped=1)
+    assert (await record(caller, "customers", "id:1"))["name"] == "Ada"
+
+
 async def test_a_custom_id_such_as_a_unique_number_in_your_database(caller: Caller) -> None:
     """A custom ID (such as unique number in your database): it outlives a change of the email."""
     await imported(caller, [{"custom_id": 4711, "email": "old@example.org"}], "customers", kind="CONTACTS")
@@ -177,6 +220,18 @@ async def test_past_and_current_promotions(caller: Caller) -> None:
     ended = await imported(caller, rows, "promotions", kind="PROMOTIONS")
     assert await faults(caller, ended.import_id) == [(2, 1002, "ends_at")]
     assert await keys(caller, "promotions") == ["current", "past"]
+
+
+async def test_a_promotion_is_prolonged_by_its_end_alone(caller: Caller) -> None:
+    """Importing information about past and current promotions: an update must agree with what is there."""
+    spring = {"id": "spring", "name": "Spring", "startsAt": "2001-01-01T00:00Z", "endsAt": "2001-02-01T00:00Z"}
+    await imported(caller, [spring], "promotions", kind="PROMOTIONS")
+    rows = [{"id": "spring", "endsAt": "2000-12-01T00:00Z"}, {"id": "spring", "endsAt": "2001-03-01T00:00Z"}]
+    ended = await imported(caller, rows, "promotions", mode=MERGE)
+    assert await faults(caller, ended.import_id) == [(0, 1002, "ends_at")]
+    assert ended.counts.updated == 1
+    found = await record(caller, "promotions", "spring")
+    assert (found["name"], found["ends_at"]) == ("Spring", "2001-03-01T00:00:00Z")
 
 
 async def test_activities_are_enriched_with_vouchers(caller: Caller) -> None:
@@ -230,6 +285,27 @@ async def test_two_stages_each_with_a_progress_bar(caller: Caller) -> None:
     assert seen[-1].upload.state == seen[-1].processing.state == stage_pb2.STAGE_STATE_SUCCESS
 
 
+async def test_the_stages_of_several_files_add_up(caller: Caller) -> None:
+    """The status of each stage is represented by a progress bar: one for all batches, and one for each of them."""
+    import_id = await caller.create("customers", (), kind="CONTACTS")
+    await caller.upload([records([{"id": "1"}, b"{"], import_id=import_id, batch_id="a", finish=True)])
+    await caller.upload([records([{"id": "2"}], import_id=import_id, batch_id="b", expected_total=2)])
+    upload = (await caller.get(import_id)).upload
+    assert (upload.state, upload.percent) == (stage_pb2.STAGE_STATE_RUNNING, 75)
+    assert (await caller.batch(import_id, "a")).upload.percent == 100
+    assert (await caller.batch(import_id, "b")).upload.percent == 50
+    last = records([{"id": "3", "email": "@"}], import_id=import_id, batch_id="b", offset=1, finish=2)
+    await caller.upload([last])
+    ended = await caller.finish(import_id)
+    assert (ended.upload.state, ended.upload.accepted, ended.upload.rejected) == (stage_pb2.STAGE_STATE_WARNING, 3, 1)
+    assert (ended.processing.state, ended.processing.accepted, ended.processing.rejected) == (
+        stage_pb2.STAGE_STATE_WARNING,
+        2,
+        1,
+    )
+    assert (ended.upload.percent, ended.processing.percent) == (100, 100)
+
+
 async def test_completed_successfully(caller: Caller) -> None:
     """An import completed successfully: the data you have just imported is available."""
     ended = await imported(caller, [{"id": "1"}, {"id": "2"}], "customers", kind="CONTACTS")
@@ -256,6 +332,48 @@ async def test_completed_with_errors(caller: Caller, rows: list[Any]) -> None:
     assert len(await caller.errors(ended.import_id)) == 2
     again = await imported(caller, [{"id": "1"}, {"id": "2"}], "customers", kind="CONTACTS")
     assert again.state == import_pb2.IMPORT_STATE_SUCCEEDED
+
+
+async def test_completed_with_errors_and_nothing_of_it_is_available(caller: Caller) -> None:
+    """An import completed with errors. The imported data is not available: also not what was right, if so wished."""
+    import_id = await caller.create("customers", (), kind="CONTACTS", staged=True, max_errors=0)
+    await caller.upload([records([ADA, {"name": "Nobody"}], import_id=import_id, batch_id="b", finish=True)])
+    ended = await caller.finish(import_id)
+    assert ended.state == import_pb2.IMPORT_STATE_FAILED
+    assert "max_errors" in ended.state_message
+    assert ended.counts == stage_pb2.RecordCounts(received=2, rejected=1, pending=1)
+    assert await faults(caller, ended.import_id) == [(1, 1000, "")]
+    assert await keys(caller, "customers") == []
+
+
+async def test_an_import_is_verified_before_it_is_available(caller: Caller) -> None:
+    """You need to verify your import and correct it: before anybody sees the data, and then all of it is there."""
+    waiting = await staged(caller, [ADA, {"id": "2", "email": "@"}], "customers", kind="CONTACTS")
+    assert await faults(caller, waiting.import_id) == [(1, 1002, "email")]
+    assert await keys(caller, "customers") == []
+    assert await keys(caller, "customers", staged_import_id=waiting.import_id) == ["id=1"]
+    ended = await caller.ended_by_cancel(waiting.import_id)
+    assert ended.state == import_pb2.IMPORT_STATE_CANCELLED
+    corrected = await staged(caller, [ADA, {"id": "2", "email": "two@example.org"}], "customers", kind="CONTACTS")
+    await caller.imports.CommitImport(im.CommitImportRequest(import_id=corrected.import_id))
+    assert (await caller.ended(corrected.import_id)).state == import_pb2.IMPORT_STATE_SUCCEEDED
+    assert await keys(caller, "customers") == ["id=1", "id=2"]
+
+
+async def test_the_cause_is_removed_and_the_process_repeated(caller: Caller) -> None:
+    """You need to detect the cause of the errors and repeat the process again: with nothing sent a second time."""
+    rows = [{"action": "club.joined", "time": "2026-11-20T13:30:00Z", "email": "ada@example.org"}]
+    failed = await imported(caller, rows, "events", kind="EVENTS")
+    assert failed.state == import_pb2.IMPORT_STATE_FAILED
+    assert await faults(caller, failed.import_id) == [(0, 1010, "email")]
+    await imported(caller, [ADA], "customers", kind="CONTACTS")
+    again = await retried(caller, failed.import_id, "repeat-1")
+    assert (again.state, again.counts.created) == (import_pb2.IMPORT_STATE_SUCCEEDED, 1)
+    assert await retried(caller, failed.import_id, "repeat-1") == again
+    with pytest.raises(aio.AioRpcError) as refused:
+        await retried(caller, again.import_id)
+    assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert reason_of(refused.value).reason == "NOTHING_TO_RETRY"
 
 
 async def error_list(caller: Caller, import_id: str) -> list[dict[str, str]]:
@@ -288,6 +406,26 @@ async def test_the_error_list_concerns_both_stages(caller: Caller) -> None:
     ]
     first = await faults(caller, ended.import_id, stage=record_error_pb2.ERROR_STAGE_UPLOAD)
     assert first == [(0, 1100, ""), (2, 1105, "")]
+
+
+async def test_the_error_list_can_be_opened_in_a_spreadsheet(caller: Caller) -> None:
+    """Clicking the Error List (CSV) button: what was sent is not run as a formula, and lines within it stay in it."""
+    rows = [b"=HYPERLINK(1)", {"id": "1", "email": "@two\nlines"}]
+    ended = await imported(caller, rows, "customers", kind="CONTACTS")
+    first, second = await error_list(caller, ended.import_id)
+    assert first["raw"] == "'=HYPERLINK(1)"
+    assert json.loads(second["raw"])["email"] == "@two\nlines"
+
+
+async def test_the_error_list_is_there_before_the_import_is_complete(caller: Caller) -> None:
+    """If your import failed, you can check the error logs: also while it is under way, and if it only validates."""
+    import_id = await caller.create("customers", (), kind="CONTACTS", validate_only=True)
+    await caller.upload([records([{}], import_id=import_id, batch_id="b")])
+    assert [row["code"] for row in await error_list(caller, import_id)] == ["1100"]
+    await caller.upload([records([{"name": "Nobody"}], import_id=import_id, batch_id="b", offset=1, finish=2)])
+    ended = await caller.finish(import_id)
+    assert ended.state == import_pb2.IMPORT_STATE_FAILED
+    assert [row["code"] for row in await error_list(caller, import_id)] == ["1100", "1000"]
 
 
 async def test_all_information_about_the_data_format(caller: Caller) -> None:

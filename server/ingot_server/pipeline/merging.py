@@ -41,7 +41,8 @@ async def fold_rows(
     else:
         if rules.kind.identity:
             await asyncio.to_thread(_find_keys, rows, rules, around)
-        keys = {row.key for row in rows if not row.is_faulty}
+        # What faulty records would be merged with says what else is wrong with them.
+        keys = {row.key for row in rows if row.key and (target.mode.merges or not row.is_faulty)}
         if target.base_id is not None:
             await branches.branch_touch(connection, target.table_id, target.base_id, keys)
     held = await records.record_hold(connection, target.table_id, writer, keys)
@@ -84,7 +85,7 @@ def _fold(rows: Sequence[Row], rules: Validator, around: Surroundings, fold: Fol
     for row in rows:
         _find(row, rules, around)
         if row.is_faulty:
-            if fold.mode.merges:
+            if fold.mode.merges and row.key:
                 _tell(row, _whole(row, rules, fold))
             continue
         if fold.mode is WriteMode.DELETE:

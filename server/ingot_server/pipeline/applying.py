@@ -20,12 +20,38 @@ from ingot_server.pipeline.own_keys import without_keys
 from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import Row
 from ingot_server.storage import branches, identifiers, records
+from ingot_server.storage.records import KeyedRecord
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
 
+_WAITS_MAX = 63
+"""After some failures only one part of so many is tried as new."""
 _ROWS_ON_LOOP_MAX = 10
 """More rows than this are mapped in a thread: one may have many references."""
+
+
+class LikelyNew:
+    """Whether the next records of a batch are likely to have keys that are all new, going by those before.
+
+    Where it is not so, the try costs little: it ends at the first key that is there. But after some new records it costs
+    what writing them has cost, so there are fewer and fewer tries.
+    """
+
+    def __init__(self, *, so_far: bool) -> None:
+        """`so_far` says whether all keys of the batch were new until now."""
+        self._waits = self._to_wait = 0 if so_far else _WAITS_MAX
+
+    @property
+    def is_so(self) -> bool:
+        """Whether to try it with the next records; asked once for each part of them."""
+        self._to_wait -= 1
+        return self._to_wait < 0
+
+    def learn(self, *, is_so: bool) -> None:
+        """Takes note of how a try ended."""
+        self._waits = 0 if is_so else min(_WAITS_MAX, 2 * self._waits + 1)
+        self._to_wait = self._waits
 
 
 @dataclass(slots=True)
@@ -40,6 +66,8 @@ class Prepared:
     """What the database refuses, by position."""
     keyed: Keyed = field(default_factory=Keyed)
     """The records with their keys, where nothing but these has to be known."""
+    likely_new: "LikelyNew | None" = None
+    """Whether to hope that all keys are new; None: it is not worth the try."""
     rows: list[Row] | None = None
     """Elsewhere the records with their values, until they are taken."""
 
@@ -152,12 +180,20 @@ async def apply(connection: "Connection", prepared: Prepared, writer: int) -> Ap
         if prepared.target.rules.is_plain:
             return await _apply_plain(connection, prepared, writer)
         return await _apply_rows(connection, prepared, writer)
-    except records.TooMuchHeld:
-        middle = len(prepared.texts) // 2
-        first = await apply(connection, await prepared.part(0, middle), writer)
+    except records.TooMuchHeld as much:
+        return await _apply_parts(connection, prepared, writer, much.parts)
+
+
+async def _apply_parts(connection: "Connection", prepared: Prepared, writer: int, parts: int) -> Applied:
+    """As `apply`, one part after the other."""
+    number = len(prepared.texts)
+    step = max(1, number // parts)
+    applied = await apply(connection, await prepared.part(0, step), writer)
+    for first in range(step, number, step):
         await records.record_unstage(connection)
-        second = await apply(connection, await prepared.part(middle, len(prepared.texts)), writer)
-        return first.followed_by(second, middle)
+        part = await prepared.part(first, first + step)
+        applied = applied.followed_by(await apply(connection, part, writer), first)
+    return applied
 
 
 async def _apply_plain(connection: "Connection", prepared: Prepared, writer: int) -> Applied:
@@ -168,7 +204,7 @@ async def _apply_plain(connection: "Connection", prepared: Prepared, writer: int
     if target.base_id is not None:
         await branches.branch_touch(connection, target.table_id, target.base_id, named)
     if target.mode is WriteMode.REPLACE:
-        counts = await records.record_apply(connection, target.table_id, writer, keyed.records)
+        counts = await _replace(connection, prepared, writer, keyed.records)
     else:
         held = await records.record_hold(connection, target.table_id, writer, named)
         fold = Fold(target.mode, held)
@@ -178,6 +214,16 @@ async def _apply_plain(connection: "Connection", prepared: Prepared, writer: int
     named.update(found.key for found in prepared.refused.values())
     rejected.sort(key=lambda found: found.position)
     return Applied(counts, rejected, [], named, len(keyed.faults))
+
+
+async def _replace(connection: "Connection", prepared: Prepared, writer: int, keyed: Sequence[KeyedRecord]) -> Counts:
+    table_id, likely_new = prepared.target.table_id, prepared.likely_new
+    if keyed and likely_new is not None and likely_new.is_so:
+        counts = await records.record_create(connection, table_id, writer, keyed)
+        likely_new.learn(is_so=counts is not None)
+        if counts is not None:
+            return counts
+    return await records.record_apply(connection, table_id, writer, keyed)
 
 
 def _fold_plain(keyed: Keyed, fold: Fold) -> list[Finding]:
@@ -208,7 +254,7 @@ async def _apply_rows(connection: "Connection", prepared: Prepared, writer: int)
         if target.base_id is not None and not rules.kind.identifiers:
             keys = {key for key, _ in mapped}
             await branches.branch_touch(connection, target.table_id, target.base_id, keys)
-        counts = await records.record_apply(connection, target.table_id, writer, mapped)
+        counts = await _replace(connection, prepared, writer, mapped)
     else:
         fold, around = await fold_rows(connection, target, rows, writer)
         await _write(connection, target, writer, fold)

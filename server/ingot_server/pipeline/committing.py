@@ -8,17 +8,17 @@ of it or nothing. Whoever cancels the import meanwhile, or takes the lease over,
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.imports import ImportState, final_state
 from ingot_server.domain.progress import Counts
 from ingot_server.domain.records import ErrorStage, Severity
-from ingot_server.pipeline.applying import Applied, apply
+from ingot_server.pipeline.applying import Applied, LikelyNew, apply
 from ingot_server.pipeline.processing import (
     WARNINGS_SHARE,
     LeaseLost,
@@ -37,8 +37,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 FAILURES_MAX = 5
 """After so many failures, of a sort that nobody foresaw, the import is given up."""
+TRIES = 5
+"""How often a part of a commit is tried that is in the way of others, before all of it is begun anew."""
 STATEMENT_SECONDS = 3_600
 """A full replacement deletes whatever the import does not name in one statement."""
 LOCK_SECONDS = 60
@@ -71,7 +75,7 @@ async def commit_next(
     course = _Course()
     try:
         async with _heartbeat(database, lease, lease_duration, course) as lost:
-            await _Commit(database, lease, limits, course, (lost, stopping)).run()
+            await _unless(lost, stopping, work=_Commit(database, lease, limits, course).run())
     except LeaseLost:
         with suppress(DatabaseUnavailable):
             await commits.commit_release(database, lease)
@@ -123,22 +127,30 @@ async def _heartbeat(
         await asyncio.gather(beating, return_exceptions=True)
 
 
+async def _unless(*ends: asyncio.Event, work: Coroutine[None, None, None]) -> None:
+    """Does the work; when one of the events is set it is dropped in whatever statement it is. Raises LeaseLost then."""
+    working = asyncio.create_task(work)
+    waiting = [asyncio.create_task(end.wait()) for end in ends]
+    try:
+        await asyncio.wait({working, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise LeaseLost
+        working.result()
+    finally:
+        for task in (working, *waiting):
+            task.cancel()
+        await asyncio.gather(working, *waiting, return_exceptions=True)
+
+
 class _Commit:
     """One try to commit one import."""
 
-    def __init__(
-        self,
-        database: Database,
-        lease: CommitLease,
-        limits: WriteLimits,
-        course: _Course,
-        ends: tuple[asyncio.Event, ...],
-    ) -> None:
+    def __init__(self, database: Database, lease: CommitLease, limits: WriteLimits, course: _Course) -> None:
         self._database = database
         self._lease = lease
         self._limits = limits
         self._course = course
-        self._ends = ends
+        self._likely_new = LikelyNew(so_far=True)
 
     async def run(self) -> None:
         """Raises LeaseLost, _Refused."""
@@ -172,8 +184,6 @@ class _Commit:
         total = Counts()
         prepared = await self._prepare_next(batch_seq, 0)
         while prepared is not None:
-            if any(end.is_set() for end in self._ends):
-                raise LeaseLost
             prepared = await self._with_keys(connection, batch_seq, prepared)
             # The next chunk is read and prepared while the database writes this one.
             following = asyncio.create_task(self._prepare_next(batch_seq, prepared.chunk_index + 1))
@@ -202,13 +212,15 @@ class _Commit:
         return again
 
     async def _apply_chunk(self, connection: "Connection", batch_seq: int, prepared: PreparedChunk) -> Counts:
+        async def attempt() -> Applied:
+            prepared.records.likely_new = self._likely_new
+            return await apply(connection, prepared.records, self._lease.import_id)
+
         try:
-            async with _part_of(connection):
-                applied = await apply(connection, prepared.records, self._lease.import_id)
+            applied = await _in_part_of(connection, attempt)
         except DataRefused:
             await find_refused(lambda: _trial_in(connection), self._lease.import_id, prepared)
-            async with _part_of(connection):
-                applied = await apply(connection, prepared.records, self._lease.import_id)
+            applied = await _in_part_of(connection, attempt)
         await records.record_unstage(connection)
         if self._reconciles:
             await commits.commit_add_names(connection, applied.named)
@@ -247,7 +259,7 @@ class _Commit:
             raise _Refused(refused.message)
         if refused.message or not unnamed:
             return 0, refused.message
-        return await commits.commit_delete_unnamed(connection, lease.table_id), ""
+        return await _in_part_of(connection, lambda: commits.commit_delete_unnamed(connection, lease.table_id)), ""
 
 
 @asynccontextmanager
@@ -258,9 +270,19 @@ async def _trial_in(connection: "Connection") -> "AsyncIterator[Connection]":
             yield connection
 
 
-@asynccontextmanager
-async def _part_of(connection: "Connection") -> "AsyncIterator[Connection]":
-    """A part of a transaction that can be rolled back by itself."""
+async def _in_part_of(connection: "Connection", attempt: Callable[[], Awaitable[T]]) -> T:
+    """The result of `attempt`, in a part of a transaction that is rolled back by itself and tried again.
+
+    Whoever stands in each other's way with others, who write less, lets go of the part, and not of minutes of work.
+    """
+    for _ in range(1, TRIES):
+        try:
+            with database_errors():
+                async with connection.transaction():
+                    return await attempt()
+        except DatabaseUnavailable:
+            if connection.is_closed():
+                raise
     with database_errors():
         async with connection.transaction():
-            yield connection
+            return await attempt()

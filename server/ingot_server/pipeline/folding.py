@@ -153,6 +153,9 @@ def too_large(record: Mapping[str, Any]) -> Fault | None:
 
 def same(one: Any, other: Any) -> bool:
     """Whether two JSON values are the same to PostgreSQL: 1.0 is 1, and true is not."""
+    if one is other:
+        # What a record merged has from the one before need not be gone through.
+        return True
     if isinstance(one, dict):
         return (
             isinstance(other, dict)

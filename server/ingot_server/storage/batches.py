@@ -43,6 +43,8 @@ class OpenBatch:
     closed: bool
     """Whether it takes nothing more, because the import was cancelled or given up."""
     given_up: bool
+    state_message: str
+    """Of the import: why it takes nothing more, if that is so."""
     key_fields: tuple[str, ...] | None
     """The key fields that were known when the import was made; if there were none, records must carry their own. None
     if the records need none."""
@@ -75,6 +77,8 @@ class Lease:
     mode: WriteMode
     reconciles: bool
     """Whether it matters which records the import names."""
+    all_new: bool
+    """Whether the keys of all records so far were new to the table."""
     has_budget: bool
     """Whether only so many records may be rejected."""
 
@@ -98,6 +102,7 @@ async def batch_find(database: Database, account_id: int, import_id: int, batch_
         finished=row["finished"],
         closed=row["closed"],
         given_up=row["given_up"],
+        state_message=row["state_message"],
         key_fields=None if row["known_key_fields"] is None else tuple(row["known_key_fields"]),
         rules=row["rules"],
         source=msgspec.json.decode(row["source"], type=Source) if row["source"] else None,
@@ -235,6 +240,7 @@ async def batch_claim(database: Database, lease: timedelta) -> Lease | None:
         own_keys=not row["key_fields"],
         mode=WriteMode(row["mode"]),
         reconciles=row["reconciles"],
+        all_new=row["all_new"],
         has_budget=row["has_budget"],
     )
 

@@ -24,6 +24,7 @@ SELECT
     upload_accepted + upload_rejected AS received,
     source,
     import.state,
+    import.state_message,
     import.key_fields,
     import.known_key_fields,
     import.rules
@@ -57,7 +58,7 @@ RETURNING chunks_received
 -- name: batch_finish
 -- Takes nothing more. $1 batch, $2 the committed offset, which is the total.
 UPDATE batch
-SET finished = true, expected_total = $2
+SET finished = true, expected_total = $2, source = source - 'query'
 WHERE batch_seq = $1
 
 -- name: batch_get
@@ -124,6 +125,7 @@ RETURNING
     import.rules,
     import.mode,
     import.max_deleted_ratio IS NOT NULL AS reconciles,
+    batch.updated + batch.unchanged + batch.superseded = 0 AS all_new,
     import.max_errors IS NOT NULL OR import.max_error_ratio IS NOT NULL AS has_budget,
     record_table.key_fields AS table_key_fields
 

@@ -1,5 +1,7 @@
 """Records: the rows of the account's tables."""
 
+import asyncio
+import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +22,15 @@ if TYPE_CHECKING:
 PAGE_SECONDS_MAX = 10
 """For a page of records that a filter finds, or in another order than by key."""
 
+HELD_BYTES_MAX = 16 << 20
+"""How much of what a table holds is folded at once. In Python it takes several times as much."""
+HELD_KEYS_MIN = 10
+"""So many records are held in any case."""
+
 sql = Queries("records.sql")
+
+# The backslash first: the others are escaped with it.
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\r": "\\r", "\n": "\\n"}
 
 KeyedRecord = tuple[str, str]
 """A record's key and its JSON text."""
@@ -64,6 +74,45 @@ async def record_apply(connection: "Connection", table_id: int, writer: int, rec
     )
 
 
+async def record_create(
+    connection: "Connection", table_id: int, writer: int, records: Sequence[KeyedRecord]
+) -> Counts | None:
+    """Writes records whose keys are all new, in about half the time of `record_apply`.
+
+    None if a key is not new, or comes twice; then nothing was written. Within the caller's transaction.
+    """
+    # Sorted, because two who write the same keys in different orders wait for each other.
+    lines = await asyncio.to_thread(_copy_lines, records, table_id, writer)
+    try:
+        async with connection.transaction():
+            # As text, which is made for all records at once: asyncpg would take longer for them than PostgreSQL.
+            await connection.copy_to_table(
+                "record", source=io.BytesIO(lines), columns=["key", "data", "table_id", "writer"], format="text"
+            )
+    except asyncpg.UniqueViolationError:
+        return None
+    return Counts(received=len(records), created=len(records))
+
+
+def _copy_lines(records: Sequence[KeyedRecord], table_id: int, writer: int) -> bytes:
+    """The text format of COPY, sorted by key: key, data, table id and writer of each record."""
+    records = sorted(records)
+    end = f"\t{table_id}\t{writer}\n"
+    # A key has no NUL, and the text of a record is on one line.
+    keys = _escaped([key for key, _ in records], "\0")
+    texts = _escaped([text for _, text in records], "\n")
+    return "".join([f"{key}\t{text}{end}" for key, text in zip(keys, texts, strict=True)]).encode()
+
+
+def _escaped(texts: list[str], separator: str) -> list[str]:
+    """Texts as COPY wants them. They are searched, and escaped, all at once; none holds the separator."""
+    joined = separator.join(texts)
+    found = [character for character in _ESCAPES if character in joined and character != separator]
+    for character in found:
+        joined = joined.replace(character, _ESCAPES[character])
+    return joined.split(separator) if found else texts
+
+
 def _split_repeated(records: Sequence[KeyedRecord]) -> tuple[Sequence[KeyedRecord], list[KeyedRecord]]:
     """The first record of each key, and all others, both in order."""
     if len({key for key, _ in records}) == len(records):
@@ -103,13 +152,29 @@ class PutRecord:
     """The fields that the writer has filled, if it fills what is empty."""
 
 
+class TooMuchHeld(Exception):
+    """The records are too large to be held together: ask for fewer."""
+
+    def __init__(self, parts: int) -> None:
+        """In so many `parts` they should do."""
+        super().__init__(parts)
+        self.parts = parts
+
+
 async def record_hold(
     connection: "Connection", table_id: int, writer: int, keys: Collection[str]
 ) -> dict[str, HeldRecord]:
-    """The records with these keys, by key, held until the caller's transaction ends."""
-    rows = await connection.fetch(sql.record_hold, table_id, writer, list(keys)) if keys else []
+    """The records with these keys, by key, held until the caller's transaction ends.
+
+    Raises TooMuchHeld, but never for the keys that a single record may name.
+    """
+    bytes_max = HELD_BYTES_MAX if len(keys) > HELD_KEYS_MIN else 2**62
+    rows = await connection.fetch(sql.record_hold, table_id, writer, list(keys), bytes_max) if keys else []
+    if rows and rows[0]["data"] is None:
+        raise TooMuchHeld(2 * int(rows[0]["bytes"]) // HELD_BYTES_MAX + 1)
     return {
-        key: HeldRecord(data, own, frozenset(filled or ()) if own else frozenset()) for key, data, own, filled in rows
+        key: HeldRecord(data, own, frozenset(filled or ()) if own else frozenset())
+        for key, data, own, filled, _ in rows
     }
 
 

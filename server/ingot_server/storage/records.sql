@@ -80,13 +80,26 @@ SELECT
 FROM chain
 
 -- name: record_hold
--- Some records, which nobody else changes until we are done, in the order of their keys. $1 table id, $2 writer, $3 keys.
+-- Some records, which nobody else changes until we are done, in the order of their keys; without their data if that is
+-- too much together. $1 table id, $2 writer, $3 keys, $4 how many bytes are too much.
 --
--- LATERAL asks for one look into the index for each: see identifiers.sql.
-SELECT found.*
+-- LATERAL asks for one look into the index for each: see identifiers.sql. What is not compressed is not fetched to be
+-- measured.
+SELECT
+    found.key,
+    CASE WHEN sum(found.bytes) OVER () <= $4::bigint THEN found.data END AS data,
+    found.own,
+    found.filled,
+    sum(found.bytes) OVER () AS bytes
 FROM (SELECT key COLLATE "C" AS key FROM unnest($3::text[]) AS given (key) ORDER BY 1) AS wanted
 CROSS JOIN LATERAL (
-    SELECT key, data, writer = $2 AS own, filled
+    SELECT
+        key,
+        data,
+        writer = $2 AS own,
+        filled,
+        CASE WHEN pg_column_compression(data) IS NULL THEN pg_column_size(data) ELSE octet_length(data::text) END
+            AS bytes
     FROM record
     WHERE table_id = $1
       AND key = wanted.key

@@ -19,6 +19,11 @@ CREATE TABLE branch_key (
 
 -- The fields that `writer` has filled, in an import that fills what is empty.
 ALTER TABLE record ADD COLUMN filled text[];
+-- So that new records can be copied with nothing but what differs.
+ALTER TABLE record
+    ALTER COLUMN create_time SET DEFAULT now(),
+    ALTER COLUMN update_time SET DEFAULT now(),
+    ALTER COLUMN rewritten SET DEFAULT false;
 
 DROP VIEW import_report;
 
@@ -52,7 +57,7 @@ UPDATE import SET table_name = record_table.name FROM record_table WHERE record_
 ALTER TABLE import ALTER COLUMN table_name SET NOT NULL;
 
 CREATE INDEX import_unfinished ON import (account_id) WHERE finish_time IS NULL;
-CREATE INDEX import_committing ON import (commit_lease_until) WHERE committing;
+CREATE INDEX import_committing ON import (commit_lease_until) WHERE committing AND finish_time IS NULL;
 
 ALTER TABLE batch
     ADD COLUMN skipped bigint NOT NULL DEFAULT 0,

@@ -7,6 +7,8 @@ N ?= 3
 BIN := .venv/bin
 BUF := npx --yes @bufbuild/buf@1.75.0
 PROTOS := $(wildcard protos/ingot/v1/*.proto)
+BENCH := $(if $(RECORDS),--records $(RECORDS)) $(if $(REPEAT),--repeat $(REPEAT)) $(if $(CASES),--cases "$(CASES)") \
+	$(if $(OUTPUT),--output $(OUTPUT))
 
 export INGOT_DATA_DIR ?= $(shell bash examples/data-folder)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -63,6 +65,20 @@ check-stubs: stubs
 .PHONY: docs
 docs: .venv/.server ## make the manual of the kinds from the kinds
 	$(BIN)/python docs/make_kinds.py >docs/kinds.md
+
+.PHONY: bench
+bench: .venv/.server ## measure Ingot beside hand-written SQL: RECORDS=, REPEAT=, CASES="sql ingot"
+	$(BIN)/python -m bench $(if $(RECORDS)$(REPEAT)$(CASES),,--publish results) $(BENCH)
+
+.PHONY: bench-peers
+bench-peers: .venv/.server ## measure it beside dlt, target-postgres and pgloader
+	$(BIN)/python -m bench --cases "sql ingot dlt dlt_arrow target_postgres pgloader" --output bench/peers.json \
+		$(if $(RECORDS)$(REPEAT)$(CASES),,--publish peers) $(BENCH)
+
+.PHONY: bench-long
+bench-long: .venv/.server ## measure 10 million records: is the cost linear, and the memory flat?
+	$(BIN)/python -m bench --cases long --records 10000000 --repeat 1 --output bench/long.json \
+		$(if $(RECORDS)$(REPEAT)$(CASES),,--publish long) $(BENCH)
 
 .PHONY: clean
 clean: ## remove the environments and the demo's data

@@ -200,7 +200,7 @@ class TooManyImports(Refused):
 
 
 class NothingToRetry(Refused):
-    """The import has rejected no record in its processing stage."""
+    """The import has rejected no record that could be read and had a key."""
 
 
 class RejectsGone(Refused):

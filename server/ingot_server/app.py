@@ -27,7 +27,7 @@ from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.pipeline.fetching import Fetcher, FetchRules
 from ingot_server.pipeline.progress import Progress
 from ingot_server.pipeline.receiving import ChunkLimits, Receiver
-from ingot_server.pipeline.referencing import Fetching
+from ingot_server.pipeline.referencing import Fetching, FetchSettings
 from ingot_server.pipeline.worker import Workers, WorkerSettings
 from ingot_server.rpc.batch_service import BatchService
 from ingot_server.rpc.guard import Guard
@@ -166,8 +166,12 @@ class App:
             database,
             self._receiver,
             Fetcher(_fetch_rules(settings)),
-            at_once=settings.fetchers,
-            lease=settings.lease,
+            FetchSettings(
+                at_once=settings.fetchers,
+                lease=settings.lease,
+                longest=timedelta(hours=settings.reference_hours_max),
+                copy_bytes_max=settings.reference_copy_bytes_max,
+            ),
         )
         self._guard = Guard(database, reflection_is_open=settings.listens_on_loopback)
         self._health = HealthServicer()
@@ -204,11 +208,11 @@ class App:
             await asyncio.gather(self._watching, return_exceptions=True)
         await self._health.enter_graceful_shutdown()
         self._receiver.drain()
+        await self._fetching.stop()
         await self._progress.stop()
         # Returns without waiting for the handlers that it has cut off (grpc/grpc#37239): the guard knows them.
         await self._server.stop(self._settings.shutdown_grace_seconds)
         await self._guard.calls_ended()
-        await self._fetching.stop()
         await self._workers.stop()
 
     def _wake(self) -> None:
@@ -261,6 +265,7 @@ def _fetch_rules(settings: Settings) -> FetchRules:
         s3_buckets=tuple(bucket.strip() for bucket in settings.reference_s3_buckets.split(",") if bucket.strip()),
         s3_endpoint=settings.reference_s3_endpoint,
         bytes_max=settings.reference_bytes_max,
+        stall_seconds=settings.reference_stall_seconds,
     )
 
 

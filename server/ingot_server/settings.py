@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     abandoned_hours: Annotated[
         float, Field(gt=0, description="After how long an import that nobody goes on with is cancelled.")
     ] = 72
-    fetchers: Annotated[int, Field(ge=0, le=64, description="How many referenced files to fetch at the same time.")] = 2
+    fetchers: Annotated[int, Field(ge=0, le=64, description="How many referenced files to fetch at the same time.")] = 4
     reference_private_networks: Annotated[
         bool, Field(description="Fetch referenced files also from hosts that are not on the public internet.")
     ] = False
@@ -74,6 +74,15 @@ class Settings(BaseSettings):
     ] = ""
     reference_s3_endpoint: Annotated[str, Field(description="The address of the S3 service; Amazon's if empty.")] = ""
     reference_bytes_max: Annotated[int, Field(ge=1, description="How large a referenced file may be.")] = 1 << 40
+    reference_copy_bytes_max: Annotated[
+        int, Field(ge=1, description="How large a referenced workbook or Parquet file may be, which is copied first.")
+    ] = 4 << 30
+    reference_hours_max: Annotated[
+        float, Field(gt=0, description="After how long it is given up to fetch a referenced file.")
+    ] = 6
+    reference_stall_seconds: Annotated[
+        float, Field(gt=0, description="After how long without a byte a referenced file is asked for again.")
+    ] = 60
     shutdown_grace_seconds: Annotated[
         float, Field(ge=0, le=600, description="How long calls may go on after a request to stop.")
     ] = 10

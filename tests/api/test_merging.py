@@ -17,6 +17,25 @@ MERGE = write_mode_pb2.WRITE_MODE_MERGE
 FILL_EMPTY = write_mode_pb2.WRITE_MODE_FILL_EMPTY
 SKIP_EXISTING = write_mode_pb2.WRITE_MODE_SKIP_EXISTING
 DELETE = write_mode_pb2.WRITE_MODE_DELETE
+VALUES = [
+    (b"1", b"1.0", True),
+    (b"1", b"10e-1", True),
+    (b"0", b"-0.0", True),
+    (b"1", b"true", False),
+    (b"0", b"false", False),
+    (b"1", b'"1"', False),
+    (b"12345678901234567890.5", b"12345678901234567890.50", True),
+    (b"12345678901234567890", b"12345678901234567891", False),
+    (b'{"a": {"b": [1, {"c": 2}]}}', b'{"a":{"b":[1.0,{"c":2}]}}', True),
+    (b'{"a": {"b": [1, {"c": 2}]}}', b'{"a": {"b": [1, {"c": true}]}}', False),
+    (b'{"a": 1, "b": 2}', b'{"b": 2, "a": 1}', True),
+    (b'{"a": 1}', b'{"a": 1, "b": null}', False),
+    (b"[1, 2]", b"[2, 1]", False),
+    (b"[[]]", b"[{}]", False),
+    (b'"\\u00e9"', '"é"'.encode(), True),
+    (b'"\\u00e9"', b'"e\\u0301"', False),
+]
+"""Two values, and whether they are the same."""
 
 
 async def write(caller: Caller, *rows: Any, **fields: Any) -> pb.WriteRecordsResponse:
@@ -27,34 +46,14 @@ async def write(caller: Caller, *rows: Any, **fields: Any) -> pb.WriteRecordsRes
 
 
 @pytest.mark.parametrize("mode", [write_mode_pb2.WRITE_MODE_REPLACE, MERGE, FILL_EMPTY, SKIP_EXISTING])
-@pytest.mark.parametrize(
-    ("held", "given", "is_same"),
-    [
-        (b"1", b"1.0", True),
-        (b"1", b"10e-1", True),
-        (b"0", b"-0.0", True),
-        (b"1", b"true", False),
-        (b"0", b"false", False),
-        (b"1", b'"1"', False),
-        (b"12345678901234567890.5", b"12345678901234567890.50", True),
-        (b"12345678901234567890", b"12345678901234567891", False),
-        (b'{"a": {"b": [1, {"c": 2}]}}', b'{"a":{"b":[1.0,{"c":2}]}}', True),
-        (b'{"a": {"b": [1, {"c": 2}]}}', b'{"a": {"b": [1, {"c": true}]}}', False),
-        (b'{"a": 1, "b": 2}', b'{"b": 2, "a": 1}', True),
-        (b'{"a": 1}', b'{"a": 1, "b": null}', False),
-        (b"[1, 2]", b"[2, 1]", False),
-        (b"[]", b"{}", False),
-        (b'"\\u00e9"', '"é"'.encode(), True),
-        (b'"\\u00e9"', b'"e\\u0301"', False),
-    ],
-)
 async def test_modes_agree_with_postgresql_on_what_is_the_same(
-    caller: Caller, mode: "write_mode_pb2.WriteMode.ValueType", held: bytes, given: bytes, is_same: bool
+    caller: Caller, mode: "write_mode_pb2.WriteMode.ValueType"
 ) -> None:
     """A second record of the same call, so that every mode compares it."""
-    first, second = b'{"id": 1, "v": %s}' % held, b'{"id": 1, "v": %s}' % given
-    found = (await write(caller, first, second, mode=mode)).counts
-    assert (found.created, found.unchanged, found.superseded) == (1, is_same, not is_same)
+    for number, (held, given, is_same) in enumerate(VALUES):
+        rows = [b'{"id": %d, "v": %s}' % (number, value) for value in (held, given)]
+        found = (await write(caller, *rows, mode=mode)).counts
+        assert (found.created, found.unchanged, found.superseded) == (1, is_same, not is_same), (held, given)
 
 
 async def test_objects_are_replaced_as_a_whole_by_what_is_merged(caller: Caller) -> None:

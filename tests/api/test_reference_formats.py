@@ -18,6 +18,7 @@ Message = batch_pb2.DataFormat
         ("https://example.org/a/people.tsv", DataFormat(FileType.CSV, delimiter="\t")),
         ("s3://bucket/a/people.ndjson.zst", DataFormat(FileType.NDJSON, compression=Compression.ZSTD)),
         ("s3://bucket/people.jsonl", DataFormat(FileType.NDJSON)),
+        ("S3://bucket/people #1.csv", DataFormat(FileType.CSV)),
         ("file:///data/people.json", DataFormat(FileType.JSON_ARRAY)),
         ("file:///data/people%2Exlsx", DataFormat(FileType.EXCEL)),
         ("file:///data/people.parquet", DataFormat(FileType.PARQUET)),

@@ -199,6 +199,9 @@ async def test_faults_in_records_count_in_the_processing_stage_everywhere(caller
     request = im.ExportImportErrorsRequest(import_id=ended.import_id)
     exported = "".join([piece.lines async for piece in caller.imports.ExportImportErrors(request)])
     assert [json.loads(line)["stage"] for line in exported.splitlines()] == ["PROCESSING"] * 4
+    rejects = im.ExportImportRejectsRequest(import_id=ended.import_id)
+    exported = "".join([piece.lines async for piece in caller.imports.ExportImportRejects(rejects)])
+    assert [json.loads(line)["ingot:index"] for line in exported.splitlines()] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("content", [b"[{}]", b"[]", b"[ ]", b""])

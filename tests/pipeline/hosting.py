@@ -96,6 +96,35 @@ def stall_after(sent_bytes: int) -> Behaviour:
     return behave
 
 
+class Hold:
+    """A behaviour: nothing comes after so many bytes, until `go_on` is set; then the rest, or with `cut` nothing."""
+
+    def __init__(self, sent_bytes: int, *, cut: bool = False) -> None:
+        self._sent_bytes = sent_bytes
+        self._cut = cut
+        self.reached = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.gone = asyncio.Event()
+        """Set when whoever asked has closed the connection meanwhile."""
+
+    async def __call__(self, host: Host, request: web.Request) -> web.StreamResponse:
+        response, body = host.answer(request)
+        await response.prepare(request)
+        await response.write(body[: self._sent_bytes])
+        self.reached.set()
+        while not self.go_on.is_set() and not host.stopping.is_set():
+            if request.transport is None or request.transport.is_closing():
+                self.gone.set()
+                return response
+            await asyncio.sleep(0.01)
+        if self._cut and request.transport is not None:
+            request.transport.close()
+            return response
+        await response.write(body[self._sent_bytes :])
+        await response.write_eof()
+        return response
+
+
 def status(code: int, body: str = "", **headers: str) -> Behaviour:
     """An answer without the file."""
 

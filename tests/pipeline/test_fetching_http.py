@@ -373,7 +373,7 @@ async def test_queries_are_neither_told_nor_logged(make_fetcher: MakeFetcher, ca
         ("https://@example.org/", "credentials"),
         ("https://example.org\\@127.0.0.1/", "the URI"),
         ("https://example.org/#part", "fragment"),
-        ("https://example.org/" + "a" * 2029, "2,049 characters"),
+        ("https://example.org/" + "a" * 2029, "2,049 bytes"),
         ("https://[::1/", "malformed"),
         ("https://[fe80::1%25eth0]/", "no host"),
         ("file:///etc/passwd", "no folder is allowed"),

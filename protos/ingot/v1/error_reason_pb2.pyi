@@ -159,7 +159,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     `{"reason": "TOO_MANY_IMPORTS", "domain": "ingot.v1", "metadata": {"limit": "10", "import_id": "42"}}`
     """
     ERROR_REASON_NOTHING_TO_RETRY: _ErrorReason.ValueType  # 25
-    """FAILED_PRECONDITION. The import has rejected no record in its processing stage.
+    """FAILED_PRECONDITION. The import has rejected no record that could be read and had a key; others have to be mended.
 
     `{"reason": "NOTHING_TO_RETRY", "domain": "ingot.v1", "metadata": {"import_id": "42"}}`
     """
@@ -319,7 +319,7 @@ for the end of one; `google.rpc.QuotaFailure` and `google.rpc.RetryInfo` come wi
 `{"reason": "TOO_MANY_IMPORTS", "domain": "ingot.v1", "metadata": {"limit": "10", "import_id": "42"}}`
 """
 ERROR_REASON_NOTHING_TO_RETRY: ErrorReason.ValueType  # 25
-"""FAILED_PRECONDITION. The import has rejected no record in its processing stage.
+"""FAILED_PRECONDITION. The import has rejected no record that could be read and had a key; others have to be mended.
 
 `{"reason": "NOTHING_TO_RETRY", "domain": "ingot.v1", "metadata": {"import_id": "42"}}`
 """

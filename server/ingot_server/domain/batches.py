@@ -1,8 +1,11 @@
 """Batches: uploads within an import."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
+from typing import Self
 
 from ingot_server.domain.formats import DataFormat
 from ingot_server.domain.progress import Counts, Stage
@@ -35,6 +38,11 @@ class Source:
     """What the server fetches for a batch: one of the two."""
 
     uri: str = ""
+    """Without its query."""
+    query: str = ""
+    """With its question mark. It may be a secret, and is forgotten when the batch is not to be fetched any more."""
+    call_sha256: str = ""
+    """By which the same call is known again."""
     retry_of: int = 0
     """The import whose rejected records these are."""
     retry_batch_seq: int = 0
@@ -44,10 +52,19 @@ class Source:
     version: str = ""
     """Which version of the file is being fetched; empty before, or if it has none."""
 
+    @classmethod
+    def of(cls, uri: str, format: DataFormat) -> Self:
+        """A file that is to be read as `format` says."""
+        path, mark, query = uri.partition("?")
+        # What is empty may not yet have been there when a call was made before.
+        options = {name: value for name, value in asdict(format).items() if value}
+        call = json.dumps([uri, options], sort_keys=True)
+        return cls(uri=path, query=mark + query, call_sha256=sha256(call.encode()).hexdigest())
 
-def shown_uri(uri: str) -> str:
-    """A URI without its query, which may be a secret."""
-    return uri.partition("#")[0].partition("?")[0]
+    @property
+    def whole_uri(self) -> str:
+        """The URI, for whoever fetches it."""
+        return self.uri + self.query
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,8 @@ class Import:
     """Records that a full replacement has deleted, or would delete, because the import did not name them."""
     committing: bool = False
     """Whether it is being committed, or was."""
+    rejected_of_chunks: int = 0
+    """How many of the rejected records could be read and had a key, so that they are in its chunks."""
     chunks_deleted: bool = False
     """Whether what it received is no longer kept."""
     table_id: int = 0

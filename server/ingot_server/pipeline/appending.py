@@ -176,7 +176,7 @@ class Appender:
     def _refusal(self, found: OpenBatch) -> IngotError:
         self._batch.committed_offset = found.committed_offset
         if found.closed:
-            return imports.import_closed(found.import_id, given_up=found.given_up)
+            return imports.import_closed(found.import_id, found.state_message, given_up=found.given_up)
         if found.finished:
             return BatchFinished()
         return UploadConflict()

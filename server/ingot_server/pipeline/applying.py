@@ -34,8 +34,8 @@ _ROWS_ON_LOOP_MAX = 10
 class LikelyNew:
     """Whether the next records of a batch are likely to have keys that are all new, going by those before.
 
-    Where it is not so, the try costs little: it ends at the first key that is there. But after some new records it costs
-    what writing them has cost, so there are fewer and fewer tries.
+    Where it is not so, the try costs little: it ends at the first key that is there. But after some new records it
+    costs what writing them has cost, so there are fewer and fewer tries.
     """
 
     def __init__(self, *, so_far: bool) -> None:

@@ -6,7 +6,7 @@ from ingot_server.domain.tables import Table
 from ingot_server.pipeline.kinds import KINDS
 from ingot_server.pipeline.values import Unreadable, normal_text
 from ingot_server.storage import identifiers, records, tables
-from ingot_server.storage.database import Database
+from ingot_server.storage.database import BRIEF_LOCK_SECONDS, Database
 from ingot_server.storage.records import StoredRecord
 
 
@@ -29,7 +29,8 @@ async def delete_records(database: Database, table: Table, keys: Sequence[str], 
     plain = [key for key, text in spelled.items() if not text]
 
     async def attempt() -> int:
-        async with database.rehearsal() if rehearsed else database.transaction() as connection:
+        begun = database.rehearsal() if rehearsed else database.transaction(lock_timeout_seconds=BRIEF_LOCK_SECONDS)
+        async with begun as connection:
             if not fields:
                 return await records.record_delete(connection, table_id, keys)
             await tables.table_lock_identifiers(connection, table_id)

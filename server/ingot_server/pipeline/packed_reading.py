@@ -9,7 +9,8 @@ The state of an unpacker cannot be stored. So what came is kept in the database 
 whoever goes on with it unpacks it again from the beginning, passing over the plain bytes whose records are committed.
 That costs time, once for each stream, and little memory: the file comes from the database part by part.
 
-After a fault of the file as a whole the rest is neither kept nor looked at; its bytes are counted.
+After a fault of the file as a whole the rest is neither kept nor looked at; its bytes are counted. Of a file that the
+server fetches no more is fetched then.
 """
 
 import asyncio
@@ -27,6 +28,14 @@ from ingot_server.storage.batches import OpenBatch
 from ingot_server.storage.database import Database
 
 
+class FileDamaged(Exception):
+    """A file that the server fetches cannot be unpacked any further. What came before is read."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
 class PackedReader:
     """Reads a file that is compressed; takes over from whoever read it before."""
 
@@ -39,6 +48,7 @@ class PackedReader:
         state = batch.decoder_state or {}
         self._database = database
         self._batch_seq = batch.batch_seq
+        self._is_fetched = batch.source is not None
         self._appender = appender
         self._take = take
         self._plain_bytes: int = state.get("plain_bytes", 0)
@@ -106,6 +116,8 @@ class PackedReader:
 
     async def _lose(self, fault: Fault) -> None:
         await self._plain.catch_up()
+        if self._is_fetched:
+            raise FileDamaged(fault.message)
         self._lost = True
         self._arrived.clear()
         await self._plain.lose(fault)

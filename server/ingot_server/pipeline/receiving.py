@@ -24,7 +24,7 @@ from ingot_server.domain.records import Decoded, ErrorCode, Fault, reject
 from ingot_server.pipeline.appending import Appender
 from ingot_server.pipeline.checking import check
 from ingot_server.pipeline.decoding import decoder
-from ingot_server.pipeline.packed_reading import PackedReader
+from ingot_server.pipeline.packed_reading import FileDamaged, PackedReader
 from ingot_server.pipeline.pieces import Piece, parts_of
 from ingot_server.pipeline.reading import PlainReader, Reader
 from ingot_server.pipeline.replaying import Content, Replay
@@ -91,6 +91,10 @@ class Upload:
             error.facts.setdefault("import_id", str(self._batch.import_id))
             error.facts.setdefault("batch_id", self._batch.batch_id)
             error.facts["committed_offset"] = str(self._batch.committed_offset)
+            raise
+        except FileDamaged:
+            await _ended(reading, ticking, ending)
+            await self._keep_what_arrived()
             raise
         finally:
             await _ended(reading, ticking, ending)
@@ -167,7 +171,9 @@ class Upload:
         if self._batch.finished:
             raise BatchFinished
         if self._batch.closed:
-            raise imports.import_closed(self._batch.import_id, given_up=self._batch.given_up)
+            raise imports.import_closed(
+                self._batch.import_id, self._batch.state_message, given_up=self._batch.given_up
+            )
         if isinstance(content, list):
             for part in parts_of(content):
                 await self._add(part)

@@ -2,68 +2,87 @@
 
 So everything holds that holds for uploads: what is committed stays, and after a crash another fetcher, here or
 elsewhere, goes on at the committed offset. If two fetch the same batch for a moment, only one of them can append.
+
+Each process fetches a few files at once. An account that has the fewest under way comes first, and a fetch ends after
+some hours at the latest: nobody can keep all fetchers to himself.
 """
 
 import asyncio
 import logging
 import secrets
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
-from pathlib import Path
 
 from ingot_server.domain.batches import Source
 from ingot_server.domain.errors import (
+    BatchFinished,
     ContentDiffers,
     DatabaseUnavailable,
-    IngotError,
+    ImportStateRefused,
     InvalidRequest,
+    NotFound,
     ShuttingDown,
+    TotalMismatch,
     UploadConflict,
 )
-from ingot_server.domain.formats import DataFormat, FileType
+from ingot_server.domain.formats import DataFormat
 from ingot_server.pipeline.fetching import Fetcher, FetchFailed, ReferenceRefused
-from ingot_server.pipeline.packing import unpack_texts
-from ingot_server.pipeline.pieces import CHECK_RECORDS, Piece
+from ingot_server.pipeline.local_copies import remove_abandoned_copies
+from ingot_server.pipeline.packed_reading import FileDamaged
+from ingot_server.pipeline.pieces import Piece
 from ingot_server.pipeline.receiving import Receiver
 from ingot_server.pipeline.settling import end_if_due
-from ingot_server.storage import batches, chunks, references
-from ingot_server.storage.batches import OpenBatch
+from ingot_server.pipeline.sources import Sources, Unfetchable
+from ingot_server.storage import batches, references
 from ingot_server.storage.database import Database
 from ingot_server.storage.references import FetchLease
-from ingot_tabular import TabularFault, TabularUnavailable, read_records, tabular_is_installed
+from ingot_tabular import TabularFault, TabularUnavailable, tabular_is_installed
 
 log = logging.getLogger(__name__)
 
 FAILURES_MAX = 5
 """After so many failures, of a sort that nobody foresaw, the batch is given up."""
-POLL_SECONDS = 0.25
-_SUFFIXES = {FileType.EXCEL: ".xlsx", FileType.PARQUET: ".parquet"}
+POLL_SECONDS = 0.5
+KEEP_SECONDS = 1.0
+"""How often to look whether a batch is still to be fetched: its import may be cancelled while nothing comes."""
+_NOT_FETCHED = (FetchFailed, ReferenceRefused, Unfetchable)
+_NOT_READ = (TabularFault, TabularUnavailable)
+_SOURCE_FAULTS = (*_NOT_FETCHED, *_NOT_READ)
+_CHANGED = "it changed while it was read"
+_AGAIN = "When that is mended, reference the file again, as another batch or in another import."
 
 
-class _GivenUp(Exception):
-    """The batch cannot be fetched; the message says why."""
+@dataclass(frozen=True, slots=True)
+class FetchSettings:
+    """How one process fetches."""
+
+    at_once: int = 4
+    """How many files are fetched at the same time."""
+    lease: timedelta = timedelta(seconds=15)
+    longest: timedelta = timedelta(hours=6)
+    """After so long a fetch is given up."""
+    copy_bytes_max: int = 4 << 30
+    """How large a file may be that can only be read as a whole."""
 
 
 class Fetching:
     """What one process fetches."""
 
-    def __init__(
-        self, database: Database, receiver: Receiver, fetcher: Fetcher, *, at_once: int, lease: timedelta
-    ) -> None:
+    def __init__(self, database: Database, receiver: Receiver, fetcher: Fetcher, settings: FetchSettings) -> None:
         self._database = database
         self._receiver = receiver
         self._fetcher = fetcher
-        self._at_once = at_once
-        self._lease = lease
+        self._settings = settings
+        self._sources = Sources(database, fetcher, settings.copy_bytes_max)
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begins to fetch."""
-        self._tasks = [asyncio.create_task(self._fetch_forever()) for _ in range(self._at_once)]
+        remove_abandoned_copies()
+        self._tasks = [asyncio.create_task(self._fetch_forever()) for _ in range(self._settings.at_once)]
 
     def wake(self) -> None:
         """Says that there is something to fetch: saves the time until the next look."""
@@ -86,12 +105,12 @@ class Fetching:
             raise InvalidRequest(
                 {"format.type": f"expected no {format.type}: this server cannot read such files; {how}"}
             )
+        source = Source.of(uri, format)
         batch = await batches.batch_find(self._database, account_id, import_id, batch_id)
         if batch is None:
-            source = Source(uri=uri)
             batch = await batches.batch_create(self._database, account_id, import_id, batch_id, source, format)
             self.wake()
-        if batch.source is None or (batch.source.uri, batch.format) != (uri, format):
+        if batch.source is None or batch.source.call_sha256 != source.call_sha256:
             raise ContentDiffers(
                 f"Import {import_id} has a batch {batch_id!r} of something else: choose another batch id.",
                 import_id=import_id,
@@ -109,10 +128,12 @@ class Fetching:
         while True:
             self._arrived.clear()
             try:
-                lease = await references.reference_claim(self._database, self._lease)
+                lease = await references.reference_claim(self._database, self._settings.lease)
                 if lease is not None:
                     await self._fetch(lease)
                     continue
+            except ShuttingDown:
+                return
             except DatabaseUnavailable:
                 log.warning("the database is unavailable; trying again")
             except Exception:
@@ -122,22 +143,23 @@ class Fetching:
 
     async def _fetch(self, lease: FetchLease) -> None:
         try:
-            async with self._heartbeat(lease):
-                await self._receive(lease)
-        except (_GivenUp, FetchFailed, ReferenceRefused, TabularFault, TabularUnavailable) as reason:
-            await references.reference_fail(
-                self._database, lease, f"The file could not be fetched: {_sentence(reason)}"
-            )
-        except ContentDiffers:
-            message = "The file could not be fetched: it changed while it was read. Name it again, as another batch."
-            await references.reference_fail(self._database, lease, message)
-        except (ShuttingDown, UploadConflict, DatabaseUnavailable, asyncio.CancelledError):
+            await self._receive_in_time(lease)
+        except _NOT_FETCHED as reason:
+            await self._fail(lease, f"The file could not be fetched: {reason.message}. {_AGAIN}")
+        except _NOT_READ as reason:
+            await self._fail(lease, f"The file could not be read: {reason.message}. {_AGAIN}")
+        except FileDamaged as reason:
+            await self._fail(lease, f"{reason.message} {_AGAIN}")
+        except (ContentDiffers, TotalMismatch):
+            await self._fail(lease, f"The file could not be fetched: {_CHANGED}. {_AGAIN}")
+        except UploadConflict:
+            # Somebody else fetches the batch, or our own commit was lost on its way: the committed offset will tell.
+            await references.reference_release(self._database, lease)
+        except (ShuttingDown, DatabaseUnavailable, asyncio.CancelledError):
             with suppress(DatabaseUnavailable):
                 await references.reference_release(self._database, lease)
             raise
-        except InvalidRequest as invalid:
-            await references.reference_fail(self._database, lease, f"The file could not be read: {invalid.message}")
-        except IngotError as error:
+        except (BatchFinished, ImportStateRefused, NotFound) as error:
             # The import was cancelled, given up or deleted, or the batch is finished: there is nothing left to do.
             log.info("a batch is not fetched any more: %s", type(error).__name__, extra={"import_id": lease.import_id})
         except Exception:
@@ -145,98 +167,67 @@ class Fetching:
             raise
         await end_if_due(self._database, lease.import_id)
 
+    async def _fail(self, lease: FetchLease, message: str) -> None:
+        await references.reference_fail(self._database, lease, message)
+
     async def _note_failure(self, lease: FetchLease) -> None:
         if await references.reference_note_failure(self._database, lease) < FAILURES_MAX:
             return
         error_id = secrets.token_hex(4)
         log.error("a batch is given up", extra={"import_id": lease.import_id, "error_id": error_id})
-        message = (
+        await self._fail(
+            lease,
             f"The service gave up after {FAILURES_MAX} failures to fetch the file. Please report the id {error_id}; the"
-            " details are in the server's log."
+            " details are in the server's log.",
         )
-        await references.reference_fail(self._database, lease, message)
 
-    @asynccontextmanager
-    async def _heartbeat(self, lease: FetchLease) -> AsyncIterator[None]:
-        """Keeps the lease meanwhile. That it is lost needs no telling: appending fails then."""
-
-        async def beat() -> None:
-            while True:
-                await asyncio.sleep(self._lease.total_seconds() / 3)
-                with suppress(DatabaseUnavailable):
-                    await references.reference_extend_lease(self._database, lease, self._lease)
-
-        beating = asyncio.create_task(beat())
+    async def _receive_in_time(self, lease: FetchLease) -> None:
         try:
-            yield
+            async with asyncio.timeout(self._settings.longest.total_seconds()) as limit:
+                await self._receive_while_ours(lease)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            hours = self._settings.longest.total_seconds() / 3600
+            raise Unfetchable(f"it was not through after {hours:g} hours, the longest that a file may take") from None
+
+    async def _receive_while_ours(self, lease: FetchLease) -> None:
+        receiving, keeping = asyncio.create_task(self._receive(lease)), asyncio.create_task(self._keep(lease))
+        try:
+            await asyncio.wait({receiving, keeping}, return_when=asyncio.FIRST_COMPLETED)
+            (receiving if receiving.done() else keeping).result()
         finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
+            for task in (receiving, keeping):
+                task.cancel()
+            await asyncio.gather(receiving, keeping, return_exceptions=True)
+
+    async def _keep(self, lease: FetchLease) -> None:
+        """Keeps the lease; returns when it is lost, or nobody wants the batch any more."""
+        duration = self._settings.lease
+        while True:
+            await asyncio.sleep(min(KEEP_SECONDS, duration.total_seconds() / 3))
+            with suppress(DatabaseUnavailable):
+                if not await references.reference_extend_lease(self._database, lease, duration):
+                    return
 
     async def _receive(self, lease: FetchLease) -> None:
         batch = await batches.batch_find(self._database, lease.account_id, lease.import_id, lease.batch_id)
         if batch is None or batch.source is None or batch.finished:
             return
-        async with aclosing(self._pieces(lease, batch, batch.source)) as pieces:
-            await self._receiver.receive(batch, pieces)
-
-    def _pieces(self, lease: FetchLease, batch: OpenBatch, source: Source) -> AsyncGenerator[Piece, None]:
-        if source.retry_of:
-            return self._rejected(source, batch.committed_offset)
-        format = batch.format or DataFormat()
-        if format.type.tabular:
-            return self._tabular(source, format, batch.committed_offset)
-        return self._file(lease, batch, source)
-
-    async def _file(self, lease: FetchLease, batch: OpenBatch, source: Source) -> AsyncGenerator[Piece, None]:
-        """The bytes of a file."""
-        offset = batch.committed_offset
-        async with self._fetcher.open(source.uri, offset=offset, version=source.version) as file:
-            if file.version != source.version:
-                await references.reference_set_version(self._database, lease, file.version)
-            # What comes before the committed offset is compared and dropped, as from any sender.
-            position = file.offset
-            async for data in file:
-                yield Piece([], data, position, None)
-                position += len(data)
-            yield Piece([], b"", position, position)
-
-    async def _tabular(self, source: Source, format: DataFormat, first: int) -> AsyncGenerator[Piece, None]:
-        """The records of a file that can only be read as a whole."""
-        with tempfile.TemporaryDirectory(prefix="ingot-fetch-") as folder:
-            path = Path(folder) / f"file{_SUFFIXES[format.type]}"
-            with path.open("wb") as local:
-                async with self._fetcher.open(source.uri, version=source.version) as file:
-                    async for data in file:
-                        await asyncio.to_thread(local.write, data)
-            records = await asyncio.to_thread(read_records, path, sheet=format.sheet, first=first)
-            position = first
-            while some := await asyncio.to_thread(_some_of, records):
-                yield Piece(some, b"", position, None)
-                position += len(some)
-            yield Piece([], b"", position, position)
-
-    async def _rejected(self, source: Source, committed: int) -> AsyncGenerator[Piece, None]:
-        """The records of a batch that another import has rejected in processing."""
-        position, after = 0, (source.retry_batch_seq, -1)
-        while True:
-            chunk = await chunks.chunk_next_rejected(self._database, source.retry_of, after)
-            if chunk is None or chunk.batch_seq != source.retry_batch_seq:
-                break
-            after = (chunk.batch_seq, chunk.chunk_index)
-            if position + len(chunk.rejected) > committed:
-                texts = await asyncio.to_thread(unpack_texts, chunk.payload)
-                yield Piece([texts[place] for place in chunk.rejected], b"", position, None)
-            position += len(chunk.rejected)
-        if position != source.records:
-            raise _GivenUp("the rejected records are no longer kept, because their import was deleted or is too old.")
-        yield Piece([], b"", position, position)
+        faults: list[Exception] = []
+        async with (
+            self._sources.open(lease, batch, batch.source) as pieces,
+            aclosing(_up_to_a_fault(pieces, faults)) as sound,
+        ):
+            await self._receiver.receive(batch, sound)
+        if faults:
+            raise faults[0]
 
 
-def _some_of(records: Iterator[bytes]) -> list[bytes]:
-    return list(islice(records, CHECK_RECORDS))
-
-
-def _sentence(reason: Exception) -> str:
-    message = str(getattr(reason, "message", reason))
-    return message if message.endswith(".") else f"{message}."
+async def _up_to_a_fault(pieces: AsyncIterator[Piece], faults: list[Exception]) -> AsyncGenerator[Piece, None]:
+    """The pieces that come before a fault of the source: it must not cost what was received."""
+    try:
+        async for piece in pieces:
+            yield piece
+    except _SOURCE_FAULTS as fault:
+        faults.append(fault)

@@ -15,14 +15,14 @@ class Removal:
 def removal_refused(unnamed: int, records: int, max_deleted_ratio: float | None, *, nameless: bool) -> Removal:
     """Whether those `unnamed` of a table's `records` must not be removed that an import does not name.
 
-    `nameless` says that the import has rejected records of which nobody knows which they are: any of them may be named.
+    `nameless` says that the import has lost records of which nobody knows which they are: any of them may be named.
     """
     if not unnamed:
         return Removal()
     if nameless:
         return Removal(
             "Nothing was deleted that the import does not name, because it is not known which records some of those are"
-            " that were rejected: mend them, and import all again."
+            " that were rejected or could not be fetched: mend that, and import all again."
         )
     if max_deleted_ratio is not None and unnamed > max_deleted_ratio * records:
         return Removal(

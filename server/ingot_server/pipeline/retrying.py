@@ -54,12 +54,12 @@ def _same(made: Import, import_id: int, request_id: str) -> int:
 
 def _nothing(original: Import) -> NothingToRetry | RejectsGone:
     import_id, counts = original.import_id, original.counts
-    if original.processing.rejected and original.chunks_deleted:
+    if original.rejected_of_chunks and original.chunks_deleted:
         return RejectsGone(
             f"What import {import_id} received is no longer kept, and its rejected records with it: send them again.",
             import_id=import_id,
         )
-    message = f"Import {import_id} has rejected no record in its processing stage"
+    message = f"Import {import_id} has rejected no record"
     if counts.rejected:
-        message += "; those that were rejected as they arrived have to be mended: see ExportImportRejects"
+        message += " that could be read and had a key; the others have to be mended: see ExportImportRejects"
     return NothingToRetry(f"{message}.", import_id=import_id)

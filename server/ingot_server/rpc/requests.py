@@ -331,6 +331,9 @@ def _without_compression(path: str) -> tuple[str, Compression]:
 
 
 def _uri_path(uri: str) -> str:
+    if uri.lower().startswith("s3://"):
+        # A key is meant as it is written.
+        return uri
     try:
         return unquote(urlsplit(uri).path)
     except ValueError:

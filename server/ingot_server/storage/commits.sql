@@ -1,11 +1,22 @@
 -- name: commit_claim
 -- Leases the import that has waited longest to be committed. $1 lease.
+--
+-- Not while another is being committed to the same table: each would have to wait for the whole of the other.
 WITH candidate AS (
     SELECT import_id
     FROM import
     WHERE committing
+      AND finish_time IS NULL
       AND state = 'PROCESSING'
       AND commit_lease_until < clock_timestamp()
+      AND NOT EXISTS (
+        SELECT FROM import AS other
+        WHERE other.committing
+          AND other.finish_time IS NULL
+          AND other.state = 'PROCESSING'
+          AND other.commit_lease_until >= clock_timestamp()
+          AND other.table_id = import.table_id
+      )
     ORDER BY commit_lease_until
     LIMIT 1
     FOR UPDATE SKIP LOCKED

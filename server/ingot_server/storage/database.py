@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -111,17 +111,16 @@ class Database:
         self, *, statement_timeout_seconds: float | None = None, lock_timeout_seconds: float | None = None
     ) -> "AsyncIterator[Connection]":
         """A connection of the pool within a transaction, whose statements may have time limits of their own."""
+        limits = {"statement_timeout": statement_timeout_seconds, "lock_timeout": lock_timeout_seconds}
         async with self.connection() as connection, connection.transaction():
-            limits = {"statement_timeout": statement_timeout_seconds, "lock_timeout": lock_timeout_seconds}
-            given = {name: _milliseconds(seconds) for name, seconds in limits.items() if seconds is not None}
-            if given:
-                await connection.execute(_SET_LIMITS, list(given), list(given.values()))
+            await _limit(connection, limits)
             yield connection
 
     @asynccontextmanager
     async def rehearsal(self) -> "AsyncIterator[Connection]":
-        """A connection of the pool within a transaction that is rolled back in any case."""
+        """A connection of the pool within a transaction that is rolled back in any case, and waits for nobody long."""
         async with self.connection() as connection, rolled_back(connection):
+            await _limit(connection, {"lock_timeout": BRIEF_LOCK_SECONDS})
             yield connection
 
     async def retrying(self, attempt: Callable[[], Awaitable[T]], *, tries: int = 5) -> T:
@@ -176,6 +175,13 @@ async def plan_for_all_rows(connection: "Connection") -> None:
     For a table that has just been filled it may take that for the best way, and it would never end.
     """
     await connection.execute("SELECT set_config('enable_nestloop', 'off', true)")
+
+
+async def _limit(connection: "Connection", limits: Mapping[str, float | None]) -> None:
+    """Gives our transaction those time limits, in seconds, that are not None."""
+    given = {name: _milliseconds(seconds) for name, seconds in limits.items() if seconds is not None}
+    if given:
+        await connection.execute(_SET_LIMITS, list(given), list(given.values()))
 
 
 async def _no_reset(connection: object) -> None:

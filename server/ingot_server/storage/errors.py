@@ -148,9 +148,10 @@ async def error_count_listed(connection: "Connection", import_id: int) -> int:
 
 
 async def error_count_nameless(database: "Database | Connection", import_id: int) -> int:
-    """How many records were rejected as they arrived, of which it is not known which records they are.
+    """How many records were rejected as they arrived, or were in files that could not be fetched: it is not known which
+    records they are.
 
-    Empty ones are none: they name nothing.
+    A file counts as one. Empty records count as none: they name nothing.
     """
     empty = [ErrorCode.EMPTY_LINE, ErrorCode.EMPTY_RECORD, ErrorCode.EMPTY_PAYLOAD]
     row = await database.fetchrow(sql.error_count_nameless, import_id, empty)

@@ -95,8 +95,10 @@ FROM record_error
 WHERE import_id = $1
 
 -- name: error_count_nameless
--- How many errors were found in records as they arrived, but for those with codes $2. $1 import.
+-- How many errors were found in records as they arrived, but for those with codes $2, and how many files could not be
+-- fetched. $1 import.
 SELECT coalesce(sum(error_count), 0)::bigint
+    + (SELECT count(*) FROM batch WHERE import_id = $1 AND status_message <> '')
 FROM error_group
 WHERE import_id = $1
   AND stage <> 2

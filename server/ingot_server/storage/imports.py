@@ -370,9 +370,10 @@ def import_state_refused(import_id: int, state: str, what_to_do: str) -> ImportS
     return ImportStateRefused(f"Import {import_id} is {state}: {what_to_do}.", import_id=import_id, state=state)
 
 
-def import_closed(import_id: int, *, given_up: bool) -> ImportStateRefused:
-    """The error for an upload to an import that was cancelled or given up."""
-    return import_state_refused(import_id, "FAILED" if given_up else "CANCELLED", "it takes nothing more")
+def import_closed(import_id: int, reason: str, *, given_up: bool) -> ImportStateRefused:
+    """The error for an upload to an import that was cancelled or given up, for a reason."""
+    what_to_do = f"it takes nothing more. {reason}".rstrip(". ")
+    return import_state_refused(import_id, "FAILED" if given_up else "CANCELLED", what_to_do)
 
 
 def counts(row: asyncpg.Record) -> Counts:
@@ -423,8 +424,10 @@ def _import(row: asyncpg.Record) -> Import:
             stage_state(
                 begun=row["batch_count"] > 0,
                 over=received_all and (row["batches_finished"] or state.final),
-                accepted=uploaded,
-                rejected=upload_rejected,
+                # As in its batches: files in which no record could be read were not fetched either. One that could not
+                # be fetched leaves a doubt about all.
+                accepted=uploaded if row["upload_accepted"] else 0,
+                rejected=upload_rejected + row["any_not_fetched"],
             ),
             uploaded,
             upload_rejected,
@@ -450,6 +453,7 @@ def _import(row: asyncpg.Record) -> Import:
         retry_of=row["retry_of"],
         removed=row["removed"],
         committing=row["committing"],
+        rejected_of_chunks=row["processing_rejected"],
         chunks_deleted=row["chunks_deleted"],
         table_id=row["table_id"],
         branch_id=row["branch_id"],

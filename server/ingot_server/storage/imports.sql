@@ -71,18 +71,20 @@ LIMIT $8
 
 -- name: import_lock
 -- The state of an import, which nobody else changes until we are done. $1 account, $2 import id.
+--
+-- NO KEY: a commit refers to the import in the errors that it adds, and whoever cancels it must not wait for its end.
 SELECT state
 FROM import
 WHERE account_id = $1
   AND import_id = $2
-FOR UPDATE
+FOR NO KEY UPDATE
 
 -- name: import_lock_by_id
 -- As import_lock. $1 import id.
 SELECT
 FROM import
 WHERE import_id = $1
-FOR UPDATE
+FOR NO KEY UPDATE
 
 -- name: import_lock_shared
 -- What a new batch must know of its import, which meanwhile cannot be finished. $1 account, $2 import id.
@@ -185,7 +187,8 @@ WHERE finish_time IS NULL
 -- Shuts the batches of a cancelled import, or of one that is given up. Waits for whoever is committing to one; after it,
 -- nobody can. $1 import id, $2 whether it is given up.
 UPDATE batch
-SET closed = true, given_up = $2, lease_generation = lease_generation + 1, update_time = clock_timestamp()
+SET closed = true, given_up = $2, lease_generation = lease_generation + 1, source = source - 'query',
+    update_time = clock_timestamp()
 WHERE import_id = $1
   AND NOT closed
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from ingot_server.storage.database import Database
+from ingot_server.storage import compressed_parts
+from ingot_server.storage.database import Database, rows_touched
 from ingot_server.storage.sql import Queries
 
 sql = Queries("references.sql")
@@ -22,7 +23,7 @@ class FetchLease:
 
 
 async def reference_claim(database: Database, lease: timedelta) -> FetchLease | None:
-    """The batch that has waited longest to be fetched, ours until the lease ends; None if nothing waits."""
+    """The batch whose turn it is to be fetched, ours until the lease ends; None if nothing waits."""
     row = await database.fetchrow(sql.reference_claim, lease)
     if row is None:
         return None
@@ -57,4 +58,6 @@ async def reference_note_failure(database: Database, lease: FetchLease) -> int:
 
 async def reference_fail(database: Database, lease: FetchLease, message: str) -> None:
     """Ends a batch that cannot be fetched; what was received of it stays."""
-    await database.execute(sql.reference_fail, lease.batch_seq, lease.generation, message)
+    async with database.transaction() as connection:
+        if rows_touched(await connection.execute(sql.reference_fail, lease.batch_seq, lease.generation, message)):
+            await compressed_parts.compressed_part_delete(connection, lease.batch_seq)

@@ -1,15 +1,28 @@
 -- name: reference_claim
--- Leases the batch that has waited longest to be fetched. $1 lease.
-WITH candidate AS (
+-- Leases a batch of the account of which the fewest are being fetched; of those, the one that has waited longest.
+-- $1 lease.
+WITH busy AS (
+    SELECT account_id, count(*) AS batches
+    FROM batch
+    JOIN import USING (import_id)
+    WHERE source IS NOT NULL
+      AND NOT finished
+      AND NOT closed
+      AND fetch_lease_until >= clock_timestamp()
+    GROUP BY account_id
+),
+candidate AS (
     SELECT batch_seq
     FROM batch
+    JOIN import USING (import_id)
+    LEFT JOIN busy USING (account_id)
     WHERE source IS NOT NULL
       AND NOT finished
       AND NOT closed
       AND fetch_lease_until < clock_timestamp()
-    ORDER BY fetch_lease_until
+    ORDER BY coalesce(busy.batches, 0), fetch_lease_until
     LIMIT 1
-    FOR UPDATE SKIP LOCKED
+    FOR UPDATE OF batch SKIP LOCKED
 )
 UPDATE batch
 SET fetch_lease_until = clock_timestamp() + $1::interval, fetch_generation = fetch_generation + 1
@@ -60,7 +73,7 @@ RETURNING fetch_failures
 -- Ends a batch that cannot be fetched, if the lease is still ours; what was received of it stays. $1 batch, $2 generation,
 -- $3 message.
 UPDATE batch
-SET finished = true, status_message = $3, update_time = clock_timestamp()
+SET finished = true, status_message = $3, source = source - 'query', update_time = clock_timestamp()
 WHERE batch_seq = $1
   AND fetch_generation = $2
   AND NOT finished

@@ -33,11 +33,11 @@ WHERE account_id = $1
 FOR UPDATE
 
 -- name: table_lock_by_id
--- As table_lock_alone. $1 table id.
+-- As table_lock_identifiers, with the key fields. $1 table id.
 SELECT key_fields
 FROM record_table
 WHERE table_id = $1
-FOR UPDATE
+FOR NO KEY UPDATE
 
 -- name: table_lock_identifiers
 -- Waits until nobody else gives identifiers to records of the table, and keeps others from it; table_lock_shared does

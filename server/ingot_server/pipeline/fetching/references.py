@@ -4,7 +4,7 @@ import re
 
 from ingot_server.pipeline.fetching.errors import ReferenceRefused
 
-URI_LENGTH_MAX = 2048
+URI_BYTES_MAX = 2048
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _CREDENTIALS = re.compile(r"(?<=://)[^/]*@")
 
@@ -18,8 +18,8 @@ def scheme_of(uri: str) -> str:
     """The scheme, in small letters, of a URI whose form is one that may be read."""
     if not uri:
         raise ReferenceRefused("the URI is empty")
-    if len(uri) > URI_LENGTH_MAX:
-        raise ReferenceRefused(f"the URI has {len(uri):,} characters, and at most {URI_LENGTH_MAX:,} are allowed")
+    if (length := len(uri.encode())) > URI_BYTES_MAX:
+        raise ReferenceRefused(f"the URI has {length:,} bytes, and at most {URI_BYTES_MAX:,} are allowed")
     if not uri.isprintable():
         raise ReferenceRefused("the URI holds characters that cannot be printed: write them as %XX")
     found = _SCHEME.match(uri)

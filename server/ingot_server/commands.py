@@ -73,8 +73,8 @@ async def _serve(settings: Settings) -> None:
 
 async def _serve_until(settings: Settings, stopping: asyncio.Event) -> None:
     async with running(settings) as app:
-        # What is there now stays: the collector need not look at it again, nor as often at the thousands of records that
-        # come and go, which are in no cycles. It took a tenth of the processor.
+        # What is there now stays: the collector need not look at it again, nor as often at the thousands of records
+        # that come and go, which are in no cycles. It took a tenth of the processor.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)

@@ -19,6 +19,7 @@ from ingot_server.domain.imports import ImportState, final_state
 from ingot_server.domain.progress import Counts
 from ingot_server.domain.records import ErrorStage, Severity
 from ingot_server.pipeline.applying import Applied, LikelyNew, apply
+from ingot_server.pipeline.leasing import kept
 from ingot_server.pipeline.processing import (
     WARNINGS_SHARE,
     LeaseLost,
@@ -46,6 +47,8 @@ TRIES = 5
 STATEMENT_SECONDS = 3_600
 """A full replacement deletes whatever the import does not name in one statement."""
 LOCK_SECONDS = 60
+PROGRESS_SECONDS = 0.25
+"""How often others are told how far a commit has come."""
 
 
 class _Refused(Exception):
@@ -73,8 +76,12 @@ async def commit_next(
     if lease is None:
         return False
     course = _Course()
+
+    def extend() -> Awaitable[bool]:
+        return commits.commit_extend_lease(database, lease, lease_duration, course.processed)
+
     try:
-        async with _heartbeat(database, lease, lease_duration, course) as lost:
+        async with kept(extend, min(PROGRESS_SECONDS, lease_duration.total_seconds() / 3)) as lost:
             await _unless(lost, stopping, work=_Commit(database, lease, limits, course).run())
     except LeaseLost:
         with suppress(DatabaseUnavailable):
@@ -102,29 +109,6 @@ async def _note_failure(database: Database, lease: CommitLease) -> None:
         f" the id {error_id}; the details are in the server's log."
     )
     await commits.commit_refuse(database, lease, message)
-
-
-@asynccontextmanager
-async def _heartbeat(
-    database: Database, lease: CommitLease, duration: timedelta, course: _Course
-) -> AsyncIterator[asyncio.Event]:
-    """Keeps the lease meanwhile, and tells how far the commit has come; the event is set when it is not to go on."""
-    lost = asyncio.Event()
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(min(0.25, duration.total_seconds() / 3))
-            with suppress(DatabaseUnavailable):
-                if not await commits.commit_extend_lease(database, lease, duration, course.processed):
-                    lost.set()
-                    return
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield lost
-    finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
 
 
 async def _unless(*ends: asyncio.Event, work: Coroutine[None, None, None]) -> None:
@@ -171,7 +155,7 @@ class _Commit:
                 await commits.commit_settle_batch(connection, batch_seq, outcome)
             state, message = final_state(await commits.commit_report(connection, self._lease.import_id))
             if state is ImportState.FAILED:
-                raise _Refused(f"{message} Nothing was written.")
+                raise _Refused(f"When it was committed: {message} Nothing was written.")
             message = " ".join(filter(None, (message, remark)))
             if not await commits.commit_settle(connection, self._lease, state, message, removed):
                 raise LeaseLost

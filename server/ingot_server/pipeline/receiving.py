@@ -171,9 +171,7 @@ class Upload:
         if self._batch.finished:
             raise BatchFinished
         if self._batch.closed:
-            raise imports.import_closed(
-                self._batch.import_id, self._batch.state_message, given_up=self._batch.given_up
-            )
+            raise imports.import_closed(self._batch.import_id, self._batch.state_message, given_up=self._batch.given_up)
         if isinstance(content, list):
             for part in parts_of(content):
                 await self._add(part)

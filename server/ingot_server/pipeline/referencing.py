@@ -10,7 +10,7 @@ some hours at the latest: nobody can keep all fetchers to himself.
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,6 +29,7 @@ from ingot_server.domain.errors import (
 )
 from ingot_server.domain.formats import DataFormat
 from ingot_server.pipeline.fetching import Fetcher, FetchFailed, ReferenceRefused
+from ingot_server.pipeline.leasing import keep
 from ingot_server.pipeline.local_copies import remove_abandoned_copies
 from ingot_server.pipeline.packed_reading import FileDamaged
 from ingot_server.pipeline.pieces import Piece
@@ -192,7 +193,13 @@ class Fetching:
             raise Unfetchable(f"it was not through after {hours:g} hours, the longest that a file may take") from None
 
     async def _receive_while_ours(self, lease: FetchLease) -> None:
-        receiving, keeping = asyncio.create_task(self._receive(lease)), asyncio.create_task(self._keep(lease))
+        duration = self._settings.lease
+
+        def extend() -> Awaitable[bool]:
+            return references.reference_extend_lease(self._database, lease, duration)
+
+        receiving = asyncio.create_task(self._receive(lease))
+        keeping = asyncio.create_task(keep(extend, min(KEEP_SECONDS, duration.total_seconds() / 3)))
         try:
             await asyncio.wait({receiving, keeping}, return_when=asyncio.FIRST_COMPLETED)
             (receiving if receiving.done() else keeping).result()
@@ -200,15 +207,6 @@ class Fetching:
             for task in (receiving, keeping):
                 task.cancel()
             await asyncio.gather(receiving, keeping, return_exceptions=True)
-
-    async def _keep(self, lease: FetchLease) -> None:
-        """Keeps the lease; returns when it is lost, or nobody wants the batch any more."""
-        duration = self._settings.lease
-        while True:
-            await asyncio.sleep(min(KEEP_SECONDS, duration.total_seconds() / 3))
-            with suppress(DatabaseUnavailable):
-                if not await references.reference_extend_lease(self._database, lease, duration):
-                    return
 
     async def _receive(self, lease: FetchLease) -> None:
         batch = await batches.batch_find(self._database, lease.account_id, lease.import_id, lease.batch_id)

@@ -7,13 +7,14 @@ batch goes to another worker with a higher lease generation, and whatever this o
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.pipeline.committing import commit_next
+from ingot_server.pipeline.leasing import kept
 from ingot_server.pipeline.processing import LeaseLost, WriteLimits
 from ingot_server.pipeline.settling import end_all_due, end_if_due
 from ingot_server.pipeline.turn import Turn
@@ -115,8 +116,12 @@ class Workers:
         After an error that nobody expected the lease is left to run out, which keeps a batch that fails again and again
         from occupying its worker. After several in a row the import is given up: nobody is to wait for it for ever.
         """
+
+        def extend() -> Awaitable[bool]:
+            return batches.batch_extend_lease(self._database, lease, self._settings.lease)
+
         try:
-            async with self._heartbeat(lease) as lost:
+            async with kept(extend, self._settings.lease.total_seconds() / 3) as lost:
                 await Turn(self._database, lease, self._limits, (lost, self._stopping)).run()
         except LeaseLost:
             log.info("lease lost", extra={"import_id": lease.import_id, "batch_seq": lease.batch_seq})
@@ -142,26 +147,6 @@ class Workers:
             f" {error_id}; the details are in the server's log."
         )
         await imports.import_give_up(self._database, lease.import_id, message)
-
-    @asynccontextmanager
-    async def _heartbeat(self, lease: Lease) -> AsyncIterator[asyncio.Event]:
-        """Keeps the lease meanwhile; the event is set when it is lost."""
-        lost = asyncio.Event()
-
-        async def beat() -> None:
-            while True:
-                await asyncio.sleep(self._settings.lease.total_seconds() / 3)
-                with suppress(DatabaseUnavailable):
-                    if not await batches.batch_extend_lease(self._database, lease, self._settings.lease):
-                        lost.set()
-                        return
-
-        beating = asyncio.create_task(beat())
-        try:
-            yield lost
-        finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
 
     async def _sweep_forever(self) -> None:
         while not self._stopping.is_set():

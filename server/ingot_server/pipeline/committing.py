@@ -155,7 +155,11 @@ class _Commit:
                 await commits.commit_settle_batch(connection, batch_seq, outcome)
             state, message = final_state(await commits.commit_report(connection, self._lease.import_id))
             if state is ImportState.FAILED:
-                raise _Refused(f"When it was committed: {message} Nothing was written.")
+                raise _Refused(
+                    f"When it was committed: {message} Nothing was written. The table, or what the records refer to,"
+                    " has changed since the trial, whose errors are the ones that are listed: stage it again to see the"
+                    " others."
+                )
             message = " ".join(filter(None, (message, remark)))
             if not await commits.commit_settle(connection, self._lease, state, message, removed):
                 raise LeaseLost

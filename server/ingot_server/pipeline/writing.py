@@ -54,6 +54,9 @@ async def rehearse_records(database: Database, account_id: int, order: WriteOrde
     async def attempt() -> Written:
         async with database.connection() as connection:
             table = await tables.table_rehearse(connection, account_id, order.use)
+            if not table.table_id:
+                # A place of its own in the transaction that is rolled back: others rehearse at the same time.
+                table = replace(table, table_id=-await records.record_next_write_call(connection))
         checked = await asyncio.to_thread(_checked, account_id, table, order)
         if table.key_fields == () and checked.prepared.named_keys:
             table = replace(table, key_fields=checked.prepared.named_keys)

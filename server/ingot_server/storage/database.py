@@ -46,6 +46,10 @@ def database_errors() -> Iterator[None]:
         yield
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
+        if isinstance(error, asyncpg.LockNotAvailableError):
+            raise DatabaseUnavailable(
+                "Somebody else is writing the same records, perhaps an import that is being committed: try again."
+            ) from error
         if state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES:
             raise DatabaseUnavailable from error
         if state.startswith(_REFUSED_CLASSES):

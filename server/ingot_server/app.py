@@ -39,7 +39,7 @@ from ingot_server.settings import Settings
 from ingot_server.storage import accounts, batches, commits, references
 from ingot_server.storage.database import Database
 from ingot_server.storage.embedded import EmbeddedPostgres
-from ingot_server.storage.imports import ImportLimits
+from ingot_server.storage.import_creation import ImportLimits
 from ingot_server.storage.migrating import migrate
 
 log = logging.getLogger(__name__)

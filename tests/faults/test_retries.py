@@ -11,7 +11,7 @@ from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import table_service_pb2 as ts
 from ingot_server.app import create_key
 from ingot_server.domain.api_keys import SCOPES
-from ingot_server.storage import chunks, imports
+from ingot_server.storage import chunks, import_moves
 from ingot_server.storage.database import Database
 from tests.api.test_life import awaiting, done, numbers, staged
 from tests.calling import Caller, reason_of
@@ -63,7 +63,7 @@ async def test_rejects_that_go_away_while_they_are_fetched_are_missed_aloud(
         # As DeleteImport and the chores of a server do it.
         await chunks.chunk_delete_of_import(stop.connection, int(original))
         if how == "deleted":
-            await stop.connection.execute(imports.sql.import_delete, int(original))
+            await stop.connection.execute(import_moves.sql.import_delete, int(original))
     ended = await caller.ended(import_id)
     assert ended.state == import_pb2.IMPORT_STATE_PARTIALLY_SUCCEEDED
     assert 0 < ended.counts.created == ended.counts.received < ROWS

@@ -6,9 +6,9 @@ from ingot_server.domain.batches import Source
 from ingot_server.domain.errors import NothingToRetry, RejectsGone, RequestIdReused
 from ingot_server.domain.imports import Import
 from ingot_server.pipeline.kinds import use_of_table
-from ingot_server.storage import batches, chunks, imports, tables
+from ingot_server.storage import batches, chunks, import_creation, import_moves, imports, tables
 from ingot_server.storage.database import Database
-from ingot_server.storage.imports import ImportLimits
+from ingot_server.storage.import_creation import ImportLimits
 
 
 async def retry_import(
@@ -20,7 +20,7 @@ async def retry_import(
     making an import raises if its table has changed.
     """
     async with database.transaction() as connection:
-        if (made := await imports.import_find_request(connection, account_id, request_id)) is not None:
+        if (made := await import_creation.import_find_request(connection, account_id, request_id)) is not None:
             return _same(made, import_id, request_id)
         state = await imports.import_lock(connection, account_id, import_id)
         if not state.final:
@@ -35,14 +35,16 @@ async def retry_import(
         spec = replace(spec, staged=spec.staged and not spec.validate_only)
         find = tables.table_rehearse if spec.validate_only else tables.table_ensure
         table = await find(connection, account_id, use_of_table(spec.table, original.rules.kind, spec.key_fields))
-        await imports.import_expect_room(connection, account_id, limits, validates_only=spec.validate_only)
-        if (made := await imports.import_find_request(connection, account_id, request_id)) is not None:
+        await import_creation.import_expect_room(connection, account_id, limits, validates_only=spec.validate_only)
+        if (made := await import_creation.import_find_request(connection, account_id, request_id)) is not None:
             return _same(made, import_id, request_id)
-        new_id = await imports.import_insert(connection, account_id, spec, table, request_id, retry_of=import_id)
+        new_id = await import_creation.import_insert(
+            connection, account_id, spec, table, request_id, retry_of=import_id
+        )
         for batch in rejected:
             source = Source(retry_of=import_id, retry_batch_seq=batch.batch_seq, records=batch.records)
             await batches.batch_insert(connection, new_id, batch.batch_id, source)
-        await imports.import_no_more(connection, new_id)
+        await import_moves.import_no_more(connection, new_id)
         return new_id
 
 

@@ -10,7 +10,7 @@ import logging
 from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.imports import Import, ImportState, final_state
 from ingot_server.pipeline.replacing import Removal, removal_refused
-from ingot_server.storage import branches, errors, imports
+from ingot_server.storage import branches, errors, import_moves, imports
 from ingot_server.storage.database import Database
 
 log = logging.getLogger(__name__)
@@ -24,10 +24,10 @@ async def end_if_due(database: Database, import_id: int) -> None:
     if found is None:
         return
     if found.state is ImportState.CANCELLING:
-        await imports.import_end_cancel(database, import_id)
+        await import_moves.import_end_cancel(database, import_id)
     if found.state not in (ImportState.RECEIVING, ImportState.PROCESSING) or found.committing:
         return
-    over = found.state is ImportState.PROCESSING and await imports.import_work_is_over(database, import_id)
+    over = found.state is ImportState.PROCESSING and await import_moves.import_work_is_over(database, import_id)
     if over:
         # In PROCESSING no chunk is added once all is fetched, so when the work is over the counts stand still: read
         # them after that.
@@ -35,7 +35,7 @@ async def end_if_due(database: Database, import_id: int) -> None:
         if found is not None:
             await _end(database, found)
     elif spent := found.spec.budget.overdrawn(found.counts, received_all=False):
-        await imports.import_give_up(database, import_id, spent)
+        await import_moves.import_give_up(database, import_id, spent)
 
 
 async def _end(database: Database, found: Import) -> None:
@@ -49,14 +49,14 @@ async def _end(database: Database, found: Import) -> None:
     if state is ImportState.FAILED or found.spec.validate_only:
         if found.spec.validate_only and state is not ImportState.FAILED:
             message = " ".join(filter(None, (message, "Nothing was stored: the import only validates.")))
-        await imports.import_settle(database, found, state, message, removed if found.spec.validate_only else 0)
+        await import_moves.import_settle(database, found, state, message, removed if found.spec.validate_only else 0)
     elif found.spec.staged:
         message = " ".join(filter(None, (message, _STAGED)))
-        await imports.import_await_commit(database, found.import_id, message, removed)
+        await import_moves.import_await_commit(database, found.import_id, message, removed)
     elif found.spec.reconciles:
-        await imports.import_begin_commit(database, found.import_id)
+        await import_moves.import_begin_commit(database, found.import_id)
     else:
-        await imports.import_settle(database, found, state, message)
+        await import_moves.import_settle(database, found, state, message)
 
 
 async def _removal(database: Database, found: Import) -> tuple[Removal, int]:
@@ -71,7 +71,7 @@ async def _removal(database: Database, found: Import) -> tuple[Removal, int]:
 
 async def end_all_due(database: Database) -> None:
     """Ends every import whose end is due."""
-    for import_id in await imports.import_list_due(database):
+    for import_id in await import_moves.import_list_due(database):
         try:
             await end_if_due(database, import_id)
         except DatabaseUnavailable:

@@ -18,7 +18,7 @@ from ingot_server.pipeline.leasing import kept
 from ingot_server.pipeline.processing import LeaseLost, WriteLimits
 from ingot_server.pipeline.settling import end_all_due, end_if_due
 from ingot_server.pipeline.turn import Turn
-from ingot_server.storage import batches, chunks, field_indexes, imports, tables
+from ingot_server.storage import batches, chunks, field_indexes, import_moves, tables
 from ingot_server.storage.batches import Lease
 from ingot_server.storage.database import Database
 
@@ -146,7 +146,7 @@ class Workers:
             f"The service gave up after {FAILURES_MAX} failures to process a part of the upload. Please report the id"
             f" {error_id}; the details are in the server's log."
         )
-        await imports.import_give_up(self._database, lease.import_id, message)
+        await import_moves.import_give_up(self._database, lease.import_id, message)
 
     async def _sweep_forever(self) -> None:
         while not self._stopping.is_set():
@@ -160,7 +160,7 @@ class Workers:
             await self._pause(self._stopping, self._settings.sweep_seconds)
 
     async def _cancel_abandoned(self) -> None:
-        await imports.import_cancel_abandoned(self._database, self._settings.abandoned_after)
+        await import_moves.import_cancel_abandoned(self._database, self._settings.abandoned_after)
 
     async def _end_imports(self) -> None:
         await end_all_due(self._database)

@@ -17,7 +17,7 @@ from ingot_server.pipeline.settling import end_if_due
 from ingot_server.rpc import paging, requests, wire
 from ingot_server.rpc.guard import Context, caller_account, caller_is_sandboxed, expect_scope
 from ingot_server.rpc.uploads import beginning, open_batch, pieces_of
-from ingot_server.storage import errors, imports
+from ingot_server.storage import errors, import_creation, import_moves, imports
 from ingot_server.storage.database import Database
 
 RUN_BATCH_ID = "main"
@@ -33,7 +33,7 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         database: Database,
         receiver: Receiver,
         progress: Progress,
-        limits: imports.ImportLimits,
+        limits: import_creation.ImportLimits,
         on_work: Callable[[], None],
     ) -> None:
         """`on_work` is told when there is something for the workers that they do not know of."""
@@ -89,19 +89,19 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
 
     async def CommitImport(self, request: pb.CommitImportRequest, context: Context) -> pb.CommitImportResponse:
         import_id = await self._changeable(request.import_id)
-        await imports.import_commit(self._database, caller_account(), import_id)
+        await import_moves.import_commit(self._database, caller_account(), import_id)
         self._on_work()
         return pb.CommitImportResponse(import_job=await self._import(import_id))
 
     async def CancelImport(self, request: pb.CancelImportRequest, context: Context) -> pb.CancelImportResponse:
         import_id = await self._changeable(request.import_id)
-        await imports.import_cancel(self._database, caller_account(), import_id)
+        await import_moves.import_cancel(self._database, caller_account(), import_id)
         await end_if_due(self._database, import_id)
         return pb.CancelImportResponse(import_job=await self._import(import_id))
 
     async def DeleteImport(self, request: pb.DeleteImportRequest, context: Context) -> pb.DeleteImportResponse:
         import_id = await self._changeable(request.import_id)
-        await imports.import_delete(self._database, caller_account(), import_id)
+        await import_moves.import_delete(self._database, caller_account(), import_id)
         return pb.DeleteImportResponse()
 
     async def RetryImport(self, request: pb.RetryImportRequest, context: Context) -> pb.RetryImportResponse:
@@ -155,7 +155,9 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
             expect_scope("records:delete")
         if caller_is_sandboxed():
             spec = replace(spec, validate_only=True, staged=False)
-        return await imports.import_create(self._database, caller_account(), spec, use, request_id, self._limits)
+        return await import_creation.import_create(
+            self._database, caller_account(), spec, use, request_id, self._limits
+        )
 
     async def _changeable(self, text: str) -> int:
         """The id of an import that the caller may change. Raises InvalidRequest, ImportNotFound, SandboxKey."""
@@ -170,7 +172,7 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
 
     async def _finished(self, import_id: int) -> import_pb2.Import:
         """The import, after it was told that no more will come."""
-        await imports.import_finish(self._database, caller_account(), import_id)
+        await import_moves.import_finish(self._database, caller_account(), import_id)
         await end_if_due(self._database, import_id)
         return await self._import(import_id)
 

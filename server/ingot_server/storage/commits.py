@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ingot_server.domain.imports import Import, ImportState
 from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.progress import Counts
-from ingot_server.storage import imports
+from ingot_server.storage import import_moves, imports
 from ingot_server.storage.database import Database, plan_for_all_rows, rows_touched
 from ingot_server.storage.sql import Queries
 
@@ -108,7 +108,7 @@ async def commit_settle(
     tag = await connection.execute(sql.commit_settle, lease.import_id, lease.generation, state, message, removed)
     if not rows_touched(tag):
         return False
-    await imports.import_drop_branch(connection, lease.import_id)
+    await import_moves.import_drop_branch(connection, lease.import_id)
     return True
 
 
@@ -116,8 +116,8 @@ async def commit_refuse(database: Database, lease: CommitLease, message: str) ->
     """Ends an import that must not, or cannot, be committed: it is FAILED, and nothing of it is there."""
     async with database.transaction() as connection:
         if rows_touched(await connection.execute(sql.commit_refuse, lease.import_id, lease.generation, message)):
-            await imports.import_forget_trial(connection, lease.import_id)
-            await imports.import_drop_branch(connection, lease.import_id)
+            await import_moves.import_forget_trial(connection, lease.import_id)
+            await import_moves.import_drop_branch(connection, lease.import_id)
 
 
 async def commit_stage_names(connection: "Connection") -> None:

@@ -13,7 +13,10 @@ from bench.reporting import published, table
 from bench.results import Results, written
 from bench.server import running_server, work_folder
 
+cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+
+@cli.command()
 def main(
     records: Annotated[int, typer.Option(min=100, help="How many records a case has.")] = 1_000_000,
     repeat: Annotated[int, typer.Option(min=1, help="How many rounds; results are their medians.")] = 3,
@@ -54,4 +57,4 @@ async def _rounds(folder: Path, results: Results, repeat: int, chosen: list[str]
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    cli()

@@ -1,6 +1,7 @@
 """The cases, in the order in which they take turns. Each is one round of what it measures."""
 
 import json
+import shutil
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable
 from itertools import accumulate
@@ -121,6 +122,8 @@ async def small(bench: Bench) -> None:
 
 async def ghz(bench: Bench) -> None:
     """WriteRecords of one record, called by ghz: a client that costs less than one in Python."""
+    if shutil.which("ghz") is None:
+        raise RuntimeError("install ghz first: https://ghz.sh")
     await bench.server.begin_anew()
     record = '{{b64enc (printf "{\\"id\\":%d,\\"name\\":\\"Ada Lovelace\\",\\"city\\":\\"Malmo\\"}" .RequestNumber)}}'
     call = bench.folder / "ghz.json"

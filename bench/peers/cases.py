@@ -80,7 +80,7 @@ async def pgloader(bench: Bench) -> None:
     command.write_text(
         f"LOAD CSV FROM '{bench.data.file('csv')}' "
         f"INTO postgresql://ingot@unix:{socket}:5432/{database} TARGET TABLE bench.records "
-        "WITH skip header = 1, fields terminated by ',', workers = 4, concurrency = 2, "
+        "WITH skip header = 1, fields terminated by ',', workers = 2, concurrency = 1, "
         "batch rows = 25000, batch size = 20 MB, prefetch rows = 100000;\n"
     )
     await bench.server.settle()

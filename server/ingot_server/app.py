@@ -149,6 +149,7 @@ class App:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
+        self._progress = Progress(database)
         self._workers = Workers(
             database,
             WorkerSettings(
@@ -158,9 +159,9 @@ class App:
                 chunk_retention=timedelta(hours=settings.chunk_retention_hours),
                 abandoned_after=timedelta(hours=settings.abandoned_hours),
             ),
+            self._progress.look_at,
         )
         self._import_limits = ImportLimits(settings.open_imports_max)
-        self._progress = Progress(database)
         self._receiver = Receiver(database, ChunkLimits(), settings.errors_limit, self._workers.wake)
         self._fetching = Fetching(
             database,

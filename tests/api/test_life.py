@@ -3,12 +3,16 @@
 import json
 from typing import Any
 
+import asyncpg
 import pytest
 from grpc import aio
 
 from ingot.v1 import field_pb2, import_pb2, record_pb2, record_service_pb2, stage_pb2, table_pb2, write_mode_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import table_service_pb2 as ts
+from ingot_server.app import create_key
+from ingot_server.domain.api_keys import SCOPES
+from ingot_server.storage.database import Database
 from tests.calling import Caller, reason_of, records
 
 MERGE = write_mode_pb2.WRITE_MODE_MERGE
@@ -263,3 +267,66 @@ async def test_a_faulty_record_is_not_told_to_lack_what_the_table_has(
     await done(caller, [{"id": 2, "n": 1}], table="strict")
     found = await done(caller, [{"id": 2, "size": "XL"}], table="strict", mode=mode)
     assert [error.field for error in await caller.errors(found.import_id)] == ["size"]
+
+
+async def test_many_waiting_batches_wait_for_one_each(caller: Caller, database: Database, database_url: str) -> None:
+    await done(caller, [{"id": 0}])
+    somebody = await asyncpg.connect(database_url)
+    holding = somebody.transaction()
+    await holding.start()
+    await somebody.execute("SELECT FROM record FOR UPDATE")
+    import_id = await caller.create()
+    for number in range(30):
+        rows = [{"id": 0, "number": number}]
+        await caller.upload([records(rows, import_id=import_id, batch_id=f"b{number}", finish=True)])
+    waiting = await database.fetch("SELECT cardinality(waits_for) AS number FROM batch WHERE batch_id <> 'b'")
+    assert {row["number"] for row in waiting} == {0, 1}
+    await holding.rollback()
+    await somebody.close()
+    ended = await caller.finish(import_id)
+    assert numbers(ended) == {"received": 30, "updated": 1, "superseded": 29}
+    assert await caller.table() == [{"id": 0, "number": 29}]
+
+
+async def test_a_retry_keeps_the_order_of_batches(caller: Caller) -> None:
+    consents: dict[str, Any] = {"table": "consents", "key_fields": (), "kind": "CONSENTS"}
+    import_id = await caller.create(**consents)
+    for number in range(8):
+        row = {"email": "ada@example.org", "channel": "email", "granted": True, "source": f"{number}"}
+        await caller.upload([records([row], import_id=import_id, batch_id=f"b{number}", finish=True)])
+    await caller.finish(import_id)
+    await done(caller, [{"email": "ada@example.org"}], table="people", key_fields=(), kind="CONTACTS")
+    again = await caller.imports.RetryImport(im.RetryImportRequest(import_id=import_id))
+    ended = await caller.ended(again.import_job.import_id)
+    assert numbers(ended) == {"received": 8, "created": 1, "superseded": 7}
+    (consent,) = await caller.table("consents")
+    assert consent["source"] == "7"
+
+
+async def test_who_may_not_delete_records_cannot_help_an_import_that_does(caller: Caller, database: Database) -> None:
+    await done(caller, [{"id": 1}])
+    scopes = [scope for scope in SCOPES if scope != "records:delete"]
+    key = (await create_key(database, "acme", scopes, "test", None)).text
+    import_id = await caller.create(mode=DELETE)
+    async with Caller(caller.address, key) as other:
+        for call in (
+            other.upload([records([{"id": 1}], import_id=import_id, batch_id="b", finish=True)]),
+            other.imports.FinishImport(im.FinishImportRequest(import_id=import_id)),
+            other.create(mode=DELETE),
+            other.create(reconcile=import_pb2.Reconcile()),
+        ):
+            with pytest.raises(aio.AioRpcError) as refused:
+                await call
+            assert reason_of(refused.value).metadata["scope"] == "records:delete"
+        await other.create(mode=DELETE, validate_only=True)
+        assert (await other.ended_by_cancel(import_id)).state == import_pb2.IMPORT_STATE_CANCELLED
+    assert await caller.table() == [{"id": 1}]
+
+
+async def test_a_rehearsal_of_a_table_that_is_not_there_shows_what_it_would_write(caller: Caller) -> None:
+    import_id = await caller.create("nowhere", validate_only=True)
+    await caller.upload([records([{"id": 1, "city": "Oslo"}, {"id": 2}], import_id=import_id, batch_id="b")])
+    request = record_service_pb2.ListRecordsRequest(table="nowhere", staged_import_id=import_id, filter="city = Oslo")
+    while not (page := await caller.records.ListRecords(request)).records:
+        pass
+    assert [record.key for record in page.records] == ["1"]

@@ -195,6 +195,7 @@ def test_copies_that_a_killed_process_has_left_are_removed_and_no_others(
     left = tmp_path / "ingot-fetch-left"
     left.mkdir()
     (left / "people.xlsx").write_bytes(b"half")
+    os.utime(left, (0, 0))
     (tmp_path / "other").mkdir()
     with local_copy("a b/../people.xlsx", ".xlsx") as copy:
         remove_abandoned_copies()

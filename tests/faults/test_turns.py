@@ -85,3 +85,26 @@ async def test_the_outcome_does_not_depend_on_how_many_are_written_at_once(
     keys = [key % (CHUNK + 10) for key in range(4 * CHUNK)]
     ended = await caller.finish(await uploaded(caller, keys, "same"))
     assert ended.counts == stage_pb2.RecordCounts(received=4 * CHUNK, created=CHUNK + 10, unchanged=3 * CHUNK - 10)
+
+
+async def test_a_chunk_that_fails_again_and_again_is_found_by_whoever_goes_on(
+    caller: Caller, database: Database, database_url: str
+) -> None:
+    await caller.run([{"id": 0, "value": "old"}])
+    somebody = await asyncpg.connect(database_url)
+    holding = somebody.transaction()
+    await holding.start()
+    await somebody.execute("SELECT FROM record WHERE key = '0' FOR UPDATE")
+    import_id = await uploaded(caller, list(range(6 * CHUNK)), "new")
+    while True:
+        # Given back after five tries, and claimed again.
+        row = await database.fetchrow("SELECT lease_generation FROM batch WHERE import_id = $1", int(import_id))
+        if row is not None and row["lease_generation"] > 2:
+            break
+        await asyncio.sleep(0.05)
+    # No chunk has got further ahead than the next worker looks back.
+    await chunks_done(database, import_id, [1])
+    await holding.rollback()
+    await somebody.close()
+    ended = await caller.finish(import_id)
+    assert ended.counts == stage_pb2.RecordCounts(received=6 * CHUNK, created=6 * CHUNK - 1, updated=1)

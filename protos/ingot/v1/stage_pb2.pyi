@@ -61,7 +61,8 @@ class RecordCounts(_message.Message):
     """What became of the records received, counted once each:
     `received = created + updated + unchanged + skipped + deleted + superseded + rejected + pending`.
 
-    Records are applied in the order of their index. The same key twice in one import: the last one wins.
+    Records are applied in the order of their index; WriteMode tells the order of batches. The same key twice: the last one
+    wins.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -184,7 +185,7 @@ class ErrorGroup(_message.Message):
     """How grave they are. Records with nothing but warnings are imported."""
     @_builtins.property
     def example(self) -> _record_error_pb2.RecordError:
-        """The first such error; it names its own field."""
+        """One of the first such errors; it names its own field."""
 
     def __init__(
         self,

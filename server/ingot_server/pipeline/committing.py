@@ -86,7 +86,10 @@ async def commit_next(
     except LeaseLost:
         with suppress(DatabaseUnavailable):
             await commits.commit_release(database, lease)
-        log.info("commit given up: the import was cancelled, or taken over", extra={"import_id": lease.import_id})
+        log.info(
+            "a commit ended early: it was cancelled, taken over, or this server stops",
+            extra={"import_id": lease.import_id},
+        )
     except _Refused as refused:
         await commits.commit_refuse(database, lease, str(refused))
     except DatabaseUnavailable:
@@ -153,12 +156,14 @@ class _Commit:
             # Last, and briefly: whoever cancels the import has to write these rows as well.
             for batch_seq, outcome in outcomes.items():
                 await commits.commit_settle_batch(connection, batch_seq, outcome)
-            state, message = final_state(await commits.commit_report(connection, self._lease.import_id))
+            report = await commits.commit_report(connection, self._lease.import_id)
+            state, message = final_state(report)
             if state is ImportState.FAILED:
+                spent = report.spec.budget.overdrawn(report.counts, received_all=True)
                 raise _Refused(
-                    f"When it was committed: {message} Nothing was written. The table, or what the records refer to,"
-                    " has changed since the trial, whose errors are the ones that are listed: stage it again to see the"
-                    " others."
+                    f"When it was committed: {spent or 'All records were rejected.'} Nothing was written. The table,"
+                    " or what the records refer to, has changed since the trial, whose errors are those that are"
+                    " listed: stage it again to see the others."
                 )
             message = " ".join(filter(None, (message, remark)))
             if not await commits.commit_settle(connection, self._lease, state, message, removed):

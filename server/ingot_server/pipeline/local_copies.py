@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import BinaryIO
 
 PREFIX = "ingot-fetch-"
 NAME_CHARACTERS_MAX = 50
+FRESH_SECONDS = 60
 
 
 @contextmanager
@@ -35,7 +37,10 @@ def remove_abandoned_copies() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         # Where everybody may write, a name says nothing.
         with suppress(OSError):
-            if folder.lstat().st_uid == os.geteuid() and not any(map(_is_used, folder.iterdir())):
+            found = folder.lstat()
+            # One that has just been made may not be locked yet.
+            is_old = time.time() - found.st_mtime > FRESH_SECONDS
+            if is_old and found.st_uid == os.geteuid() and not any(map(_is_used, folder.iterdir())):
                 shutil.rmtree(folder)
 
 

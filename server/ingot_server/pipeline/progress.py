@@ -110,6 +110,11 @@ class Feed(Generic[T]):
         if self._watchers:
             await self._refresh(list(self._watchers))
 
+    async def look_at(self, number: int) -> None:
+        """Shows the newest state to the watchers of one thing, if it has some."""
+        if number in self._watchers:
+            await self._refresh([number])
+
     async def _refresh(self, numbers: list[int], only: _Watcher[T] | None = None) -> None:
         """Shows the newest state to all watchers of `numbers`, or to one of them."""
         async with self._one_at_a_time:
@@ -156,6 +161,7 @@ class Progress:
             lambda found: batches.with_groups(database, found),
         )
         self._polling: asyncio.Task[None] | None = None
+        self._looking: set[asyncio.Task[None]] = set()
 
     def start(self) -> Self:
         """Begins to poll."""
@@ -166,9 +172,22 @@ class Progress:
         """Sends all watchers away and stops polling."""
         for feed in (self.imports, self.batches):
             feed.stop()
-        if self._polling is not None:
-            self._polling.cancel()
-            await asyncio.gather(self._polling, return_exceptions=True)
+        tasks = [*self._looking, *([self._polling] if self._polling is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def look_at(self, import_id: int) -> None:
+        """Has an import looked at now that has ended: nobody is to wait for that. All else is found by polling."""
+        looking = asyncio.create_task(self._look_at(import_id))
+        self._looking.add(looking)
+        looking.add_done_callback(self._looking.discard)
+
+    async def _look_at(self, import_id: int) -> None:
+        try:
+            await self.imports.look_at(import_id)
+        except IngotError:
+            log.warning("progress cannot be read; trying again")
 
     async def _poll_forever(self) -> None:
         while True:

@@ -18,15 +18,16 @@ log = logging.getLogger(__name__)
 _STAGED = "Nothing is written yet: look at it, then commit or cancel it."
 
 
-async def end_if_due(database: Database, import_id: int) -> None:
-    """Ends the import, or takes it to its commit, if its state and its chunks say so."""
+async def end_if_due(database: Database, import_id: int) -> bool:
+    """Ends the import, or takes it to its commit, if its state and its chunks say so; whether it was time for that."""
     found = (await imports.import_get_many(database, [import_id])).get(import_id)
     if found is None:
-        return
+        return False
     if found.state is ImportState.CANCELLING:
         await import_moves.import_end_cancel(database, import_id)
+        return True
     if found.state not in (ImportState.RECEIVING, ImportState.PROCESSING) or found.committing:
-        return
+        return False
     over = found.state is ImportState.PROCESSING and await import_moves.import_work_is_over(database, import_id)
     if over:
         # In PROCESSING no chunk is added once all is fetched, so when the work is over the counts stand still: read
@@ -34,8 +35,11 @@ async def end_if_due(database: Database, import_id: int) -> None:
         found = (await imports.import_get_many(database, [import_id])).get(import_id)
         if found is not None:
             await _end(database, found)
-    elif spent := found.spec.budget.overdrawn(found.counts, received_all=False):
+        return True
+    if spent := found.spec.budget.overdrawn(found.counts, received_all=False):
         await import_moves.import_give_up(database, import_id, spent)
+        return True
+    return False
 
 
 async def _end(database: Database, found: Import) -> None:

@@ -76,7 +76,7 @@ class Sources:
                 return
             with local_copy(PurePosixPath(unquote(source.uri)).name, _SUFFIXES[format.type]) as copy:
                 await self._fill(copy, file)
-                async with aclosing(_records_of(Path(copy.name), batch, trusted=bool(file.version))) as pieces:
+                async with aclosing(_records_of(Path(copy.name), batch, trusted=bool(source.version))) as pieces:
                     yield pieces
 
     async def _fill(self, copy: BinaryIO, file: Fetched) -> None:

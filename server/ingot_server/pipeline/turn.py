@@ -50,7 +50,11 @@ class Turn:
             await asyncio.gather(*self._writing, return_exceptions=True)
 
     def _is_in_the_way(self, prepared: PreparedChunk) -> bool:
-        return len(self._writing) >= AT_ONCE or any(
+        if not self._writing:
+            return False
+        # No chunk is more than a step ahead of one that is not done: whoever goes on looks no further back.
+        first = min(other.chunk_index for other in self._writing.values())
+        return prepared.chunk_index - first >= AT_ONCE or any(
             prepared.keys is None or other.keys is None or not prepared.keys.isdisjoint(other.keys)
             for other in self._writing.values()
         )

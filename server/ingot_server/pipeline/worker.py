@@ -7,7 +7,7 @@ batch goes to another worker with a higher lease generation, and whatever this o
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +24,8 @@ from ingot_server.storage.database import Database
 
 log = logging.getLogger(__name__)
 
+COMMITS = 2
+"""How many imports one process commits at the same time, each into a table of its own."""
 FAILURES_MAX = 5
 """After so many failures in a row, of a sort that nobody foresaw, the import is given up."""
 
@@ -50,8 +52,10 @@ class WorkerSettings:
 class Workers:
     """The workers of one process."""
 
-    def __init__(self, database: Database, settings: WorkerSettings) -> None:
+    def __init__(self, database: Database, settings: WorkerSettings, on_end: Callable[[int], None]) -> None:
+        """`on_end` is told the import that has ended, or goes on to its commit."""
         self._database = database
+        self._on_end = on_end
         self._settings = settings
         self._limits = WriteLimits(settings.errors_limit, 2 * settings.lease.total_seconds())
         self._work_arrived = asyncio.Event()
@@ -64,8 +68,8 @@ class Workers:
         """Begins to work."""
         loops = [self._work_forever() for _ in range(self._settings.workers)]
         if self._settings.workers:
-            # One at a time: a commit may take minutes, in which others are to be processed.
-            loops.append(self._commit_forever())
+            # Beside the workers, and more than one: a commit may take minutes, in which others are to go on.
+            loops += [self._commit_forever() for _ in range(COMMITS)]
         self._tasks = [asyncio.create_task(loop) for loop in (*loops, self._sweep_forever())]
         self._indexing = asyncio.create_task(self._index_forever())
 
@@ -134,8 +138,9 @@ class Workers:
             raise
         else:
             await batches.batch_release(self._database, lease)
-        await end_if_due(self._database, lease.import_id)
-        self._commit_due.set()
+        if await end_if_due(self._database, lease.import_id):
+            self._on_end(lease.import_id)
+            self._commit_due.set()
 
     async def _note_failure(self, lease: Lease) -> None:
         if await batches.batch_note_failure(self._database, lease) < FAILURES_MAX:

@@ -10,7 +10,8 @@ from ingot_server.pipeline.progress import Progress
 from ingot_server.pipeline.receiving import Receiver
 from ingot_server.pipeline.referencing import Fetching
 from ingot_server.rpc import paging, requests, wire
-from ingot_server.rpc.guard import Context, caller_account, caller_is_sandboxed
+from ingot_server.rpc.changing import expect_changeable
+from ingot_server.rpc.guard import Context, caller_account
 from ingot_server.rpc.uploads import beginning, open_batch, pieces_of
 from ingot_server.storage import batches, imports
 from ingot_server.storage.database import Database
@@ -32,7 +33,7 @@ class BatchService(batch_service_pb2_grpc.BatchServiceServicer):
         if first is None:
             raise InvalidRequest({"import_id": "expected in the first message, but the stream had none"})
         import_id, batch_id = requests.import_id(first.import_id), requests.batch_id(first.batch_id)
-        await self._expect_changeable(import_id)
+        await expect_changeable(self._database, import_id)
         batch = await open_batch(self._database, caller_account(), import_id, batch_id, first, beginning(first))
         await self._receiver.receive(batch, pieces_of(first, _same_batch(first, request_iterator)))
         return pb.UploadBatchResponse(batch=await self._batch(import_id, batch_id))
@@ -47,7 +48,7 @@ class BatchService(batch_service_pb2_grpc.BatchServiceServicer):
         assert import_id is not None  # noqa: S101 else there are violations
         assert batch_id is not None  # noqa: S101 as above
         assert format is not None  # noqa: S101 as above
-        await self._expect_changeable(import_id)
+        await expect_changeable(self._database, import_id)
         await self._fetching.reference(caller_account(), import_id, batch_id, request.uri, format)
         return pb.ReferenceBatchResponse(batch=await self._batch(import_id, batch_id))
 
@@ -72,11 +73,6 @@ class BatchService(batch_service_pb2_grpc.BatchServiceServicer):
         async with aclosing(self._progress.batches.watch(number)) as states:
             async for state, heartbeat in states:
                 yield pb.WatchBatchResponse(batch=wire.batch_message(state), heartbeat=heartbeat)
-
-    async def _expect_changeable(self, import_id: int) -> None:
-        """Raises ImportNotFound or SandboxKey if a sandbox key must not send anything to the import."""
-        if caller_is_sandboxed():
-            await imports.import_expect(self._database, caller_account(), import_id, that_only_validates=True)
 
     async def _batch(self, import_id: int, batch_id: str) -> batch_pb2.Batch:
         found = await batches.batch_get(self._database, caller_account(), import_id, batch_id)

@@ -15,6 +15,7 @@ from ingot_server.pipeline.receiving import Receiver
 from ingot_server.pipeline.retrying import retry_import
 from ingot_server.pipeline.settling import end_if_due
 from ingot_server.rpc import paging, requests, wire
+from ingot_server.rpc.changing import expect_changeable
 from ingot_server.rpc.guard import Context, caller_account, caller_is_sandboxed, expect_scope
 from ingot_server.rpc.uploads import beginning, open_batch, pieces_of
 from ingot_server.storage import errors, import_creation, import_moves, imports
@@ -94,26 +95,23 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         return pb.CommitImportResponse(import_job=await self._import(import_id))
 
     async def CancelImport(self, request: pb.CancelImportRequest, context: Context) -> pb.CancelImportResponse:
-        import_id = await self._changeable(request.import_id)
+        import_id = await self._changeable(request.import_id, goes_on=False)
         await import_moves.import_cancel(self._database, caller_account(), import_id)
         await end_if_due(self._database, import_id)
         return pb.CancelImportResponse(import_job=await self._import(import_id))
 
     async def DeleteImport(self, request: pb.DeleteImportRequest, context: Context) -> pb.DeleteImportResponse:
-        import_id = await self._changeable(request.import_id)
+        import_id = await self._changeable(request.import_id, goes_on=False)
         await import_moves.import_delete(self._database, caller_account(), import_id)
         return pb.DeleteImportResponse()
 
     async def RetryImport(self, request: pb.RetryImportRequest, context: Context) -> pb.RetryImportResponse:
         original = requests.import_id(request.import_id)
-        request_id = requests.request_id(request.request_id)
+        request_id, sandboxed = requests.request_id(request.request_id), caller_is_sandboxed()
+        if not sandboxed:
+            await expect_changeable(self._database, original)
         import_id = await retry_import(
-            self._database,
-            caller_account(),
-            original,
-            request_id,
-            self._limits,
-            sandboxed=caller_is_sandboxed(),
+            self._database, caller_account(), original, request_id, self._limits, sandboxed=sandboxed
         )
         self._on_work()
         return pb.RetryImportResponse(import_job=await self._import(import_id))
@@ -151,7 +149,7 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
 
     async def _create(self, message: import_pb2.ImportSpec, request_id: str) -> int:
         spec, use = requests.import_spec(message, request_id)
-        if spec.reconciles or spec.mode is WriteMode.DELETE:
+        if not (spec.validate_only or caller_is_sandboxed()) and (spec.reconciles or spec.mode is WriteMode.DELETE):
             expect_scope("records:delete")
         if caller_is_sandboxed():
             spec = replace(spec, validate_only=True, staged=False)
@@ -159,12 +157,10 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
             self._database, caller_account(), spec, use, request_id, self._limits
         )
 
-    async def _changeable(self, text: str) -> int:
-        """The id of an import that the caller may change. Raises InvalidRequest, ImportNotFound, SandboxKey."""
+    async def _changeable(self, text: str, *, goes_on: bool = True) -> int:
+        """The id of an import that the caller may change. Raises InvalidRequest and what `expect_changeable` does."""
         import_id = requests.import_id(text)
-        await imports.import_expect(
-            self._database, caller_account(), import_id, that_only_validates=caller_is_sandboxed()
-        )
+        await expect_changeable(self._database, import_id, goes_on=goes_on)
         return import_id
 
     async def _import(self, import_id: int) -> import_pb2.Import:

@@ -13,10 +13,10 @@ from ingot_server.pipeline.finding import delete_records, find_record
 from ingot_server.pipeline.writing import WriteOrder, rehearse_records, write_records
 from ingot_server.rpc import paging, requests, wire
 from ingot_server.rpc.guard import Context, caller_account, caller_is_sandboxed, expect_scope
-from ingot_server.rpc.selecting import Selection, next_token, page_after, selection, staged_scope
+from ingot_server.rpc.selecting import Selection, next_token, page_after, selection, staged_scope, staged_table
 from ingot_server.storage import imports, records, tables
 from ingot_server.storage.database import Database
-from ingot_server.storage.record_pages import After, Scope
+from ingot_server.storage.record_pages import After
 from ingot_server.storage.records import StoredRecord
 
 
@@ -56,8 +56,7 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
     async def ListRecords(self, request: pb.ListRecordsRequest, context: Context) -> pb.ListRecordsResponse:
         size = paging.page_size(request.page_size, 100)
         _expect_view(request.view)
-        staged = await self._staged(request)
-        selected = selection(await self._table(request.table), request.filter, request.order_by, staged)
+        selected = await self._selected(request)
         after = page_after(request.page_token, selected)
         found, more = await self._page(selected, after, size)
         page, cut = wire.fitting((wire.record_message(record, request.view) for _, record in found), size)
@@ -68,8 +67,7 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
     async def ExportRecords(
         self, request: pb.ExportRecordsRequest, context: Context
     ) -> AsyncIterator[pb.ExportRecordsResponse]:
-        staged = await self._staged(request)
-        chosen = selection(await self._table(request.table), request.filter, request.order_by, staged)
+        chosen = await self._selected(request)
         async with aclosing(export_records(self._database, chosen.scope, chosen.condition, chosen.order)) as pieces:
             async for lines in pieces:
                 yield pb.ExportRecordsResponse(lines=lines)
@@ -97,20 +95,21 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
         deleted = await delete_records(self._database, table, keys, rehearsed=caller_is_sandboxed())
         return pb.DeleteRecordsResponse(deleted=deleted)
 
-    async def _staged(self, request: pb.ListRecordsRequest | pb.ExportRecordsRequest) -> Scope | None:
-        """The part of a staged import that is asked for; None if it is the table. Raises InvalidRequest and others."""
+    async def _selected(self, request: pb.ListRecordsRequest | pb.ExportRecordsRequest) -> Selection:
+        """The records that are asked for, of a table or of a staged import. Raises InvalidRequest and others."""
         if request.staged_part not in pb.StagedPart.values():
             raise InvalidRequest({"staged_part": f"expected a part of a staged import, got {request.staged_part}"})
         if not request.staged_import_id:
             if request.staged_part != pb.STAGED_PART_UNSPECIFIED:
                 raise InvalidRequest({"staged_part": "expected only with staged_import_id"})
-            return None
+            return selection(await self._table(request.table), request.filter, request.order_by)
         expect_scope("imports:read")
         import_id = requests.import_id(request.staged_import_id, "staged_import_id")
         found = await imports.import_get(self._database, caller_account(), import_id)
         if found.spec.table != request.table:
             raise InvalidRequest({"table": f"expected {found.spec.table}, the table of import {import_id}"})
-        return staged_scope(found, deleted=request.staged_part == pb.STAGED_PART_DELETED)
+        scope = staged_scope(found, deleted=request.staged_part == pb.STAGED_PART_DELETED)
+        return selection(staged_table(found), request.filter, request.order_by, scope)
 
     async def _table(self, name: str) -> Table:
         return await tables.table_get(self._database, caller_account(), requests.table_name(name))

@@ -41,6 +41,12 @@ def staged_scope(found: Import, *, deleted: bool) -> Scope:
     return Scope(base_id, missing_in=found.branch_id, unnamed=found.spec.reconciles)
 
 
+def staged_table(found: Import) -> Table:
+    """The table as the import knows it; of one that only validates it need not exist."""
+    created = found.create_time
+    return Table(found.table_id, found.spec.table, found.spec.key_fields, found.rules, False, created, created)
+
+
 def selection(table: Table, filter: str, order_by: str, staged: Scope | None = None) -> Selection:
     """The records that a request asks for, of a table or a part of a staged import. Raises InvalidRequest."""
     fields = KnownFields(

@@ -12,7 +12,7 @@ from ingot_server.domain.errors import InvalidRequest, OffsetGap
 from ingot_server.domain.formats import DataFormat
 from ingot_server.pipeline.pieces import Piece
 from ingot_server.rpc import requests
-from ingot_server.storage import batches, imports
+from ingot_server.storage import batches
 from ingot_server.storage.batches import OpenBatch
 from ingot_server.storage.database import Database
 
@@ -57,7 +57,6 @@ async def open_batch(
         if first.data and begun.format is None:
             raise InvalidRequest({"format": "expected in the first message, because the batch carries data"})
         if first.offset > 0:
-            await imports.import_expect(database, account_id, import_id)
             raise OffsetGap(
                 f"offset: expected 0 for a new batch, got {first.offset}",
                 import_id=import_id,

@@ -141,17 +141,23 @@ async def batch_insert(
     batch_id: str,
     source: Source | None = None,
     format: DataFormat | None = None,
-) -> None:
-    """Makes a batch, unless there is one with this id, of an import that the caller's transaction has locked."""
+    after_seq: int | None = None,
+) -> int | None:
+    """Makes a batch of an import that the caller's transaction has locked; its number, None if there is one already.
+
+    It is applied after the batches that are finished by now, and after the one with the number `after_seq`.
+    """
     unit = OffsetUnit.BYTES if format and not format.type.tabular else OffsetUnit.RECORDS
-    await connection.execute(
+    made: int | None = await connection.fetchval(
         sql.batch_create,
         import_id,
         batch_id,
         _source_text(source) if source else None,
         msgspec.json.encode(asdict(format)).decode() if format else None,
         unit if source else None,
+        after_seq,
     )
+    return made
 
 
 async def batch_append(

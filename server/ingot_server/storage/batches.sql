@@ -1,13 +1,21 @@
 -- name: batch_create
 -- Makes a batch, unless it exists. $1 import id, $2 batch id, $3 what the server is to fetch or NULL, $4 format or NULL,
--- $5 unit or NULL.
+-- $5 unit or NULL, $6 a batch that it waits for in any case or NULL.
+--
+-- Waiting is transitive: it waits for those that are finished and not processed, and that none of these waits for.
+WITH unprocessed AS (
+    SELECT batch_seq, waits_for
+    FROM batch
+    WHERE import_id = $1
+      AND finished
+      AND chunks_done < chunks_received
+)
 INSERT INTO batch (import_id, batch_id, source, format, unit, waits_for)
-SELECT $1, $2, $3, $4, $5, coalesce(array_agg(batch_seq), '{}')
-FROM batch
-WHERE import_id = $1
-  AND finished
-  AND chunks_done < chunks_received
+SELECT $1, $2, $3, $4, $5, array_remove(coalesce(array_agg(batch_seq), '{}') || $6::bigint, NULL)
+FROM unprocessed
+WHERE batch_seq NOT IN (SELECT unnest(waits_for) FROM unprocessed)
 ON CONFLICT (import_id, batch_id) DO NOTHING
+RETURNING batch_seq
 
 -- name: batch_open
 -- What a stream must know of the batch it goes on with. $1 account, $2 import id, $3 batch id.
@@ -101,7 +109,7 @@ WITH candidate AS (
       AND NOT EXISTS (
         SELECT FROM batch AS earlier
         WHERE earlier.batch_seq = ANY(batch.waits_for)
-          AND earlier.chunks_done < earlier.chunks_received
+          AND (earlier.chunks_done < earlier.chunks_received OR NOT earlier.finished)
       )
     ORDER BY lease_until
     LIMIT 1

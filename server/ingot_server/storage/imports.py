@@ -11,7 +11,6 @@ import msgspec
 from ingot_server.domain.errors import (
     ImportNotFound,
     ImportStateRefused,
-    SandboxKey,
 )
 from ingot_server.domain.fields import Reading
 from ingot_server.domain.imports import Budget, Import, ImportSpec, ImportState
@@ -47,17 +46,21 @@ async def import_get(database: Database, account_id: int, import_id: int) -> Imp
     return await with_groups(database, import_of(row))
 
 
-async def import_expect(
-    database: Database, account_id: int, import_id: int, *, that_only_validates: bool = False
-) -> None:
-    """Raises ImportNotFound if the account has no such import, and SandboxKey if it stores something and must not."""
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What an import may do to its table."""
+
+    validate_only: bool
+    deletes: bool
+    """Whether it may delete records."""
+
+
+async def import_expect(database: Database, account_id: int, import_id: int) -> Effect:
+    """What an import may do. Raises ImportNotFound if the account has no such import."""
     row = await database.fetchrow(sql.import_expect, account_id, import_id)
     if row is None:
         raise import_not_found(import_id)
-    if that_only_validates and not row["validate_only"]:
-        raise SandboxKey(
-            f"Import {import_id} stores records, and the API key is a sandbox key: use another key for it."
-        )
+    return Effect(**row)
 
 
 async def import_lock(connection: "Connection", account_id: int, import_id: int) -> ImportState:

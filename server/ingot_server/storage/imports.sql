@@ -7,7 +7,7 @@ WHERE account_id = $1
 
 -- name: import_expect
 -- A row if the account has the import. $1 account, $2 import id.
-SELECT validate_only
+SELECT validate_only, NOT validate_only AND (mode = 'DELETE' OR max_deleted_ratio IS NOT NULL) AS deletes
 FROM import
 WHERE account_id = $1
   AND import_id = $2

@@ -124,7 +124,8 @@ WHERE delete_time IS NOT NULL
     EXISTS (SELECT FROM record WHERE record.table_id = record_table.table_id)
     OR EXISTS (SELECT FROM record_identifier WHERE record_identifier.table_id = record_table.table_id)
     OR EXISTS (SELECT FROM branch_key WHERE branch_key.table_id = record_table.table_id)
-    OR NOT EXISTS (SELECT FROM import WHERE record_table.table_id IN (import.table_id, import.branch_id))
+    OR NOT EXISTS (SELECT FROM import WHERE import.table_id = record_table.table_id)
+        AND NOT EXISTS (SELECT FROM import WHERE import.branch_id = record_table.table_id)
         AND NOT EXISTS (SELECT FROM field_index WHERE field_index.table_id = record_table.table_id)
   )
 ORDER BY delete_time
@@ -154,5 +155,6 @@ WHERE table_id = $1
 DELETE FROM record_table
 WHERE table_id = $1
   AND delete_time IS NOT NULL
-  AND NOT EXISTS (SELECT FROM import WHERE $1 IN (import.table_id, import.branch_id))
+  AND NOT EXISTS (SELECT FROM import WHERE import.table_id = $1)
+  AND NOT EXISTS (SELECT FROM import WHERE import.branch_id = $1)
   AND NOT EXISTS (SELECT FROM field_index WHERE field_index.table_id = $1)

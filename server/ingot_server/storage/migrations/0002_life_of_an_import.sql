@@ -1,4 +1,7 @@
 -- Write modes, rehearsals, staged imports and full replacements, budgets, retries, files that the server fetches.
+--
+-- Servers that do not know it must be stopped before: their workers would take staged imports for ordinary ones. Nothing
+-- was released without it.
 
 ALTER TABLE api_key ADD COLUMN sandbox boolean NOT NULL DEFAULT false;
 
@@ -56,6 +59,8 @@ ALTER TABLE import
 UPDATE import SET table_name = record_table.name FROM record_table WHERE record_table.table_id = import.table_id;
 ALTER TABLE import ALTER COLUMN table_name SET NOT NULL;
 
+CREATE INDEX import_by_table ON import (table_id);
+CREATE INDEX import_by_branch ON import (branch_id) WHERE branch_id IS NOT NULL;
 CREATE INDEX import_unfinished ON import (account_id) WHERE finish_time IS NULL;
 CREATE INDEX import_committing ON import (commit_lease_until) WHERE committing AND finish_time IS NULL;
 

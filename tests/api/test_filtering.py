@@ -160,9 +160,10 @@ async def test_filter_that_takes_too_long_is_refused(
     people: Caller, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporting, "PAGE_SECONDS_MAX", 0.2)
-    export = people.records.ExportRecords(pb.ExportRecordsRequest(table="people", order_by="points"))
     async with database.transaction() as connection:
         await connection.execute("LOCK TABLE record")
+        # Not before: a call begins at once.
+        export = people.records.ExportRecords(pb.ExportRecordsRequest(table="people", order_by="points"))
         with pytest.raises(grpc.aio.AioRpcError) as cut:
             await export.read()
         monkeypatch.setattr(records, "record_page", partial(records.record_page, seconds_max=0.1))

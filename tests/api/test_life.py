@@ -5,6 +5,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from google.protobuf import field_mask_pb2
 from grpc import aio
 
 from ingot.v1 import field_pb2, import_pb2, record_pb2, record_service_pb2, stage_pb2, table_pb2, write_mode_pb2
@@ -134,7 +135,7 @@ async def test_a_rejected_record_without_a_known_key_forbids_deletion(caller: Ca
     rows = [*({"id": number} for number in range(9)), nameless]
     found = await done(caller, rows, reconcile=import_pb2.Reconcile())
     assert (found.state, found.removed) == (import_pb2.IMPORT_STATE_PARTIALLY_SUCCEEDED, 0)
-    assert "Nothing was deleted" in found.state_message
+    assert "Nothing is deleted" in found.state_message
     assert len(await caller.table()) == 10
 
 
@@ -330,3 +331,28 @@ async def test_a_rehearsal_of_a_table_that_is_not_there_shows_what_it_would_writ
     while not (page := await caller.records.ListRecords(request)).records:
         pass
     assert [record.key for record in page.records] == ["1"]
+
+
+async def test_what_is_stored_of_unknown_fields_is_no_fault_of_what_is_merged(caller: Caller) -> None:
+    await done(caller, [{"id": 1, "a": "x", "b": "y"}])
+    table = table_pb2.Table(
+        table="things",
+        fields=[field_pb2.Field(name="a", type=field_pb2.FIELD_TYPE_TEXT)],
+        unknown_fields=field_pb2.UNKNOWN_FIELDS_REJECT,
+    )
+    mask = field_mask_pb2.FieldMask(paths=["fields", "unknown_fields"])
+    await caller.tables.UpdateTable(ts.UpdateTableRequest(table=table, update_mask=mask))
+    found = await done(caller, [{"id": 1, "a": "z"}, {"id": 1, "c": "w"}], mode=MERGE)
+    assert numbers(found) == {"received": 2, "updated": 1, "rejected": 1}
+    assert await caller.table() == [{"id": 1, "a": "z", "b": "y"}]
+
+
+async def test_what_is_derived_of_a_merged_contact_is_new_where_unknown_fields_are_rejected(caller: Caller) -> None:
+    people: dict[str, Any] = {"table": "people", "key_fields": (), "kind": "CONTACTS"}
+    table = table_pb2.Table(table="people", kind="CONTACTS", unknown_fields=field_pb2.UNKNOWN_FIELDS_REJECT)
+    await caller.tables.CreateTable(ts.CreateTableRequest(table=table))
+    await done(caller, [{"id": "1", "email": "ada@example.org"}], **people)
+    found = await done(caller, [{"id": "1", "email": "ada@example.net"}], mode=MERGE, **people)
+    assert numbers(found) == {"received": 1, "updated": 1}
+    (ada,) = await caller.table("people")
+    assert ada["derived"] == {"email_domain": "example.net"}

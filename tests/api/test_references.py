@@ -310,7 +310,7 @@ async def test_nothing_is_deleted_for_a_file_that_could_not_be_fetched(caller: C
             else:
                 ended = await caller.finish(import_id)
             assert (ended.state, ended.removed) == (PARTIALLY_SUCCEEDED, 0)
-            assert "Nothing was deleted" in ended.state_message
+            assert "Nothing is deleted" in ended.state_message
     assert len(await caller.table()) == 4
 
 

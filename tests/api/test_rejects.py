@@ -23,7 +23,7 @@ from tests.conftest import running_app
 CSV = batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_CSV)
 NDJSON = batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_NDJSON)
 FORMATS = {pb.ERROR_EXPORT_FORMAT_CSV: CSV, pb.ERROR_EXPORT_FORMAT_NDJSON: NDJSON}
-FIRST = ["ingot:errors", "ingot:batch", "ingot:index", "ingot:line", "ingot:raw"]
+FIRST = ["ingot:errors", "ingot:import", "ingot:batch", "ingot:index", "ingot:line", "ingot:raw"]
 _numbers = count(1)
 
 
@@ -57,9 +57,9 @@ async def test_a_file_with_mistakes_is_mended_in_a_spreadsheet_and_imported(call
     header, bo, cy, di = cells(await rejects(caller, first.import_id))
     assert header == [*FIRST, "email", "first_name", "birthday"]
     assert bo[0].startswith("email: Invalid value: ")
-    assert bo[1:] == ["b", "1", "3", "", "bo.example.org", "'=Bo", "'2001-02-03"]
+    assert bo[1:] == [first.import_id, "b", "1", "3", "", "bo.example.org", "'=Bo", "'2001-02-03"]
     assert cy[0].startswith("The row has 2 cells")
-    assert cy[1:] == ["b", "2", "4", "cy@example.org,Cy", "", "", ""]
+    assert cy[1:] == [first.import_id, "b", "2", "4", "cy@example.org,Cy", "", "", ""]
     assert "expected a date" in di[0]
 
     unmended = io.StringIO(newline="")
@@ -67,14 +67,14 @@ async def test_a_file_with_mistakes_is_mended_in_a_spreadsheet_and_imported(call
     ended = await imported(unmended.getvalue().encode())
     assert ended.counts == stage_pb2.RecordCounts(received=3, rejected=3)
     # What was wrong before is still wrong, and what nobody has touched can be mended yet.
-    assert [row[5:] for row in cells(await rejects(caller, ended.import_id))] == [
-        header[5:],
-        bo[5:],
+    assert [row[6:] for row in cells(await rejects(caller, ended.import_id))] == [
+        header[6:],
+        bo[6:],
         ["", "", ""],
-        di[5:],
+        di[6:],
     ]
 
-    bo[5], cy[5:7], di[7] = "bo@example.org", ["cy@example.org", "Cy"], ""
+    bo[6], cy[6:8], di[8] = "bo@example.org", ["cy@example.org", "Cy"], ""
     mended = io.StringIO(newline="")
     csv.writer(mended, delimiter=";").writerows([header, bo, cy, di])
     ended = await imported(mended.getvalue().encode("utf-8-sig"))
@@ -144,6 +144,7 @@ async def test_all_faults_of_a_file_come_in_the_order_of_its_lines(caller: Calle
     assert [(line.pop("ingot:batch"), line.pop("ingot:index"), line.pop("ingot:line")) for line in lines] == [
         ("b", index, index + 1) for index in (0, 1, 3, 4, 5, 6)
     ]
+    assert {line.pop("ingot:import") for line in lines} == {int(ended.import_id)}
     assert [line.pop("ingot:errors").split(": ")[0] for line in lines] == [
         "id",
         "The line is empty",
@@ -174,7 +175,7 @@ async def test_the_rejects_of_several_batches_and_many_chunks_are_all_there(call
         await caller.upload([records([], import_id=import_id, batch_id=batch, finish=1_200)])
     await caller.finish(import_id)
     expected = [[batch, str(index)] for batch in "ab" for index in range(1_200)]
-    assert [row[1:3] for row in cells(await rejects(caller, import_id))[1:]] == expected
+    assert [row[2:4] for row in cells(await rejects(caller, import_id))[1:]] == expected
     file = await rejects(caller, import_id, pb.ERROR_EXPORT_FORMAT_NDJSON)
     found = [json.loads(line) for line in file.splitlines()]
     assert [[line["ingot:batch"], str(line["ingot:index"])] for line in found] == expected
@@ -187,7 +188,7 @@ async def test_records_with_warnings_are_not_among_the_rejects(caller: Caller) -
     await caller.upload([records(rows, import_id=import_id, batch_id="b", finish=True)])
     ended = await caller.finish(import_id)
     assert len(await caller.errors(import_id)) > ended.counts.rejected == 1
-    assert [row[2] for row in cells(await rejects(caller, import_id))[1:]] == ["1"]
+    assert [row[3] for row in cells(await rejects(caller, import_id))[1:]] == ["1"]
 
 
 async def test_a_file_without_rejects_has_a_header_only(caller: Caller) -> None:
@@ -212,8 +213,8 @@ async def test_a_file_says_what_the_list_of_errors_had_no_room_for(caller: Calle
         await few.upload([records([{"id": [n]} for n in range(2)], import_id=import_id, batch_id="b", finish=True)])
         await few.finish(import_id)
         rows = cells(await rejects(few, import_id))[1:]
-    assert [row[1:3] for row in rows] == [["a", "0"], ["a", "1"], ["b", "0"], ["b", "1"], ["", ""]]
-    assert [row[6] for row in rows] == ["", "", "[0]", "[1]", ""]
+    assert [row[2:4] for row in rows] == [["a", "0"], ["a", "1"], ["b", "0"], ["b", "1"], ["", ""]]
+    assert [row[7] for row in rows] == ["", "", "[0]", "[1]", ""]
     assert rows[2][0] == "The list of errors had no room for what is wrong with this record."
     assert rows[4][0] == "3 records that could not be read are not in this file: the list of errors had no room."
 

@@ -238,6 +238,8 @@ async def test_direct_writes_answer_as_if_they_were_done(
     deletion = pb.DeleteRecordsRequest(table="people", keys=["email:a@example.org", "email=b@example.org", "nobody"])
     deleted = (await sandboxed.records.DeleteRecords(deletion)).deleted
     assert await everything(database) == before
+    assert told.validate_only
+    told.validate_only = False
     assert told == await caller.records.WriteRecords(request)
     await people(caller)
     assert deleted == (await caller.records.DeleteRecords(deletion)).deleted == 2

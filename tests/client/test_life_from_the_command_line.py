@@ -153,7 +153,7 @@ async def test_replacement_that_does_not_know_what_to_keep_has_to_be_imported_ag
     args = ("import", str(people), "--table", "people", "--reconcile", "--max-deleted-ratio", "1")
     done = await ran(caller, *args)
     assert done.code == 3
-    assert "Nothing was deleted" in done.out
+    assert "Nothing is deleted" in done.out
     assert done.err.splitlines() == [
         "Rejected records: ingot errors 2",
         "Mend the data, and import all of it again.",

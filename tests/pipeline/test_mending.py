@@ -19,7 +19,7 @@ from ingot_server.pipeline.mending.rejected import Rejected, read_fields
 from tests.pipeline.feeding import Read, read
 
 CSV, NDJSON = DataFormat(FileType.CSV), DataFormat(FileType.NDJSON)
-FIRST = ["ingot:errors", "ingot:batch", "ingot:index", "ingot:line", "ingot:raw"]
+FIRST = ["ingot:errors", "ingot:import", "ingot:batch", "ingot:index", "ingot:line", "ingot:raw"]
 
 
 def rejected(record: Any, index: int = 0, errors: str = "email: Invalid value: expected an address") -> Rejected:
@@ -52,10 +52,10 @@ def values(found: Read) -> list[Any]:
 def test_a_file_has_a_column_for_each_field_in_the_order_of_their_appearance() -> None:
     file = csv_file([{"id": "1", "name": "Ada"}, {"id": "2", "phone": "46", "n": 5}, '3,"x'])
     assert file == (
-        "ingot:errors,ingot:batch,ingot:index,ingot:line,ingot:raw,id,name,phone,n:json\r\n"
-        "email: Invalid value: expected an address,b,0,2,,1,Ada,,\r\n"
-        "email: Invalid value: expected an address,b,1,3,,2,,46,5\r\n"
-        'email: Invalid value: expected an address,b,2,4,"3,""x",,,,\r\n'
+        "ingot:errors,ingot:import,ingot:batch,ingot:index,ingot:line,ingot:raw,id,name,phone,n:json\r\n"
+        "email: Invalid value: expected an address,,b,0,2,,1,Ada,,\r\n"
+        "email: Invalid value: expected an address,,b,1,3,,2,,46,5\r\n"
+        'email: Invalid value: expected an address,,b,2,4,"3,""x",,,,\r\n'
     )
 
 
@@ -93,7 +93,7 @@ def test_a_file_has_a_column_for_each_field_in_the_order_of_their_appearance() -
 )
 def test_each_value_has_its_cell(value: Any, column: str, cell: str) -> None:
     file = csv_file([{"v": value}])
-    assert [row[5] for row in table(file)] == [column, cell]
+    assert [row[6] for row in table(file)] == [column, cell]
     assert values(read(CSV, file.encode())) == [{"v": value}]
 
 
@@ -186,7 +186,7 @@ def test_a_file_that_was_saved_in_another_way_is_the_same(
 
 def test_columns_may_be_moved_added_and_deleted() -> None:
     rows = table(csv_file([{"id": "1", "name": "Ada", "n": 1}, {"id": "2", "name": "Bo"}]))
-    errors, batch, index, line, raw, key, name, number = range(8)
+    errors, origin, batch, index, line, raw, key, name, number = range(9)
     order = [name, index, errors, key]
     moved = [[row[column] for column in order] + [added] for row, added in zip(rows, ["city", "Lund", ""], strict=True)]
     saved = io.StringIO(newline="")
@@ -195,7 +195,7 @@ def test_columns_may_be_moved_added_and_deleted() -> None:
         {"name": "Ada", "id": "1", "city": "Lund"},
         {"name": "Bo", "id": "2"},
     ]
-    assert {batch, line, raw, number} == {1, 3, 4, 7}
+    assert {origin, batch, line, raw, number} == {1, 2, 4, 5, 8}
 
 
 def test_spreadsheets_may_leave_empty_cells_away_or_add_some() -> None:
@@ -270,7 +270,7 @@ def test_what_has_no_room_for_a_column_stands_in_the_last_one() -> None:
 def test_texts_of_many_lines_come_back() -> None:
     record = {"short": "a\nb", "long": "x\n" * 2_000, "plain": "c"}
     file = csv_file([record, "y\n" * 3_000])
-    assert table(file)[0][5:] == ["short:json", "long:json", "plain"]
+    assert table(file)[0][6:] == ["short:json", "long:json", "plain"]
     found = read(CSV, file.encode())
     assert json.loads(found.texts[0]) == record
     assert found.codes == [(1, 3, ErrorCode.SYNTAX_ERROR)]
@@ -290,6 +290,6 @@ def test_a_file_that_had_no_room_for_all_says_so() -> None:
     missing = Rejected("", 0, 0, "3 records are not in this file.", b"", None)
     columns = Columns(changing=False)
     columns.see([missing])
-    assert columns.row(missing) == "3 records are not in this file.,,,,\r\n"
+    assert columns.row(missing) == "3 records are not in this file.,,,,,\r\n"
     assert member_line(missing) == '{"ingot:errors":"3 records are not in this file."}\n'
     assert read(CSV, (columns.header + columns.row(missing)).encode()).texts == [b"{}"]

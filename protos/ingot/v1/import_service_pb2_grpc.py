@@ -241,7 +241,7 @@ class ImportServiceServicer(object):
         `imports:read`.
 
         Each record has its own fields, as they were sent, and what is wrong with it in a field `ingot:errors`; the place it
-        came from is in `ingot:batch`, `ingot:index` and `ingot:line`, and a record that could not be read is in
+        came from is in `ingot:import`, `ingot:batch`, `ingot:index` and `ingot:line`, and a record that could not be read is in
         `ingot:raw`. When such a file is uploaded, as CSV or NDJSON, these fields are taken away again, so it may be saved by
         a spreadsheet in between: mend the cells, leave the columns. In CSV, a column whose values are not all texts is called
         `name:json`, and its cells hold JSON; a cell that a spreadsheet would take for a formula, or change when it saves it, is

@@ -29,35 +29,35 @@ from ingot.v1 import stage_pb2 as ingot_dot_v1_dot_stage__pb2
 from ingot.v1 import write_mode_pb2 as ingot_dot_v1_dot_write__mode__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dingot/v1/record_service.proto\x12\x08ingot.v1\x1a\x14ingot/v1/field.proto\x1a\x15ingot/v1/record.proto\x1a\x1bingot/v1/record_error.proto\x1a\x14ingot/v1/stage.proto\x1a\x19ingot/v1/write_mode.proto\"\xce\x01\n\x13WriteRecordsRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x12\n\nkey_fields\x18\x02 \x03(\t\x12!\n\x07records\x18\x03 \x03(\x0b\x32\x10.ingot.v1.Record\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12)\n\x07reading\x18\x05 \x01(\x0b\x32\x18.ingot.v1.ReadingOptions\x12!\n\x04mode\x18\x06 \x01(\x0e\x32\x13.ingot.v1.WriteMode\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\"e\n\x14WriteRecordsResponse\x12&\n\x06\x63ounts\x18\x01 \x01(\x0b\x32\x16.ingot.v1.RecordCounts\x12%\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x15.ingot.v1.RecordError\"R\n\x10GetRecordRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\"\n\x04view\x18\x03 \x01(\x0e\x32\x14.ingot.v1.RecordView\";\n\x11GetRecordResponse\x12&\n\x06record\x18\x01 \x01(\x0b\x32\x16.ingot.v1.StoredRecord\"\xd5\x01\n\x12ListRecordsRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\"\n\x04view\x18\x04 \x01(\x0e\x32\x14.ingot.v1.RecordView\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x10\n\x08order_by\x18\x06 \x01(\t\x12\x18\n\x10staged_import_id\x18\x07 \x01(\t\x12)\n\x0bstaged_part\x18\x08 \x01(\x0e\x32\x14.ingot.v1.StagedPart\"W\n\x13ListRecordsResponse\x12\'\n\x07records\x18\x01 \x03(\x0b\x32\x16.ingot.v1.StoredRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x01\n\x14\x45xportRecordsRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x10\n\x08order_by\x18\x03 \x01(\t\x12\x18\n\x10staged_import_id\x18\x04 \x01(\t\x12)\n\x0bstaged_part\x18\x05 \x01(\x0e\x32\x14.ingot.v1.StagedPart\"&\n\x15\x45xportRecordsResponse\x12\r\n\x05lines\x18\x01 \x01(\t\"3\n\x14\x44\x65leteRecordsRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\"(\n\x15\x44\x65leteRecordsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03*[\n\nStagedPart\x12\x1b\n\x17STAGED_PART_UNSPECIFIED\x10\x00\x12\x17\n\x13STAGED_PART_WRITTEN\x10\x01\x12\x17\n\x13STAGED_PART_DELETED\x10\x02\x32\x96\x03\n\rRecordService\x12M\n\x0cWriteRecords\x12\x1d.ingot.v1.WriteRecordsRequest\x1a\x1e.ingot.v1.WriteRecordsResponse\x12\x44\n\tGetRecord\x12\x1a.ingot.v1.GetRecordRequest\x1a\x1b.ingot.v1.GetRecordResponse\x12J\n\x0bListRecords\x12\x1c.ingot.v1.ListRecordsRequest\x1a\x1d.ingot.v1.ListRecordsResponse\x12R\n\rExportRecords\x12\x1e.ingot.v1.ExportRecordsRequest\x1a\x1f.ingot.v1.ExportRecordsResponse0\x01\x12P\n\rDeleteRecords\x12\x1e.ingot.v1.DeleteRecordsRequest\x1a\x1f.ingot.v1.DeleteRecordsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dingot/v1/record_service.proto\x12\x08ingot.v1\x1a\x14ingot/v1/field.proto\x1a\x15ingot/v1/record.proto\x1a\x1bingot/v1/record_error.proto\x1a\x14ingot/v1/stage.proto\x1a\x19ingot/v1/write_mode.proto\"\xce\x01\n\x13WriteRecordsRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x12\n\nkey_fields\x18\x02 \x03(\t\x12!\n\x07records\x18\x03 \x03(\x0b\x32\x10.ingot.v1.Record\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12)\n\x07reading\x18\x05 \x01(\x0b\x32\x18.ingot.v1.ReadingOptions\x12!\n\x04mode\x18\x06 \x01(\x0e\x32\x13.ingot.v1.WriteMode\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\"|\n\x14WriteRecordsResponse\x12&\n\x06\x63ounts\x18\x01 \x01(\x0b\x32\x16.ingot.v1.RecordCounts\x12%\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x15.ingot.v1.RecordError\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"R\n\x10GetRecordRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\"\n\x04view\x18\x03 \x01(\x0e\x32\x14.ingot.v1.RecordView\";\n\x11GetRecordResponse\x12&\n\x06record\x18\x01 \x01(\x0b\x32\x16.ingot.v1.StoredRecord\"\xd5\x01\n\x12ListRecordsRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\"\n\x04view\x18\x04 \x01(\x0e\x32\x14.ingot.v1.RecordView\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x10\n\x08order_by\x18\x06 \x01(\t\x12\x18\n\x10staged_import_id\x18\x07 \x01(\t\x12)\n\x0bstaged_part\x18\x08 \x01(\x0e\x32\x14.ingot.v1.StagedPart\"W\n\x13ListRecordsResponse\x12\'\n\x07records\x18\x01 \x03(\x0b\x32\x16.ingot.v1.StoredRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x01\n\x14\x45xportRecordsRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x10\n\x08order_by\x18\x03 \x01(\t\x12\x18\n\x10staged_import_id\x18\x04 \x01(\t\x12)\n\x0bstaged_part\x18\x05 \x01(\x0e\x32\x14.ingot.v1.StagedPart\"&\n\x15\x45xportRecordsResponse\x12\r\n\x05lines\x18\x01 \x01(\t\"3\n\x14\x44\x65leteRecordsRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\"?\n\x15\x44\x65leteRecordsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08*[\n\nStagedPart\x12\x1b\n\x17STAGED_PART_UNSPECIFIED\x10\x00\x12\x17\n\x13STAGED_PART_WRITTEN\x10\x01\x12\x17\n\x13STAGED_PART_DELETED\x10\x02\x32\x96\x03\n\rRecordService\x12M\n\x0cWriteRecords\x12\x1d.ingot.v1.WriteRecordsRequest\x1a\x1e.ingot.v1.WriteRecordsResponse\x12\x44\n\tGetRecord\x12\x1a.ingot.v1.GetRecordRequest\x1a\x1b.ingot.v1.GetRecordResponse\x12J\n\x0bListRecords\x12\x1c.ingot.v1.ListRecordsRequest\x1a\x1d.ingot.v1.ListRecordsResponse\x12R\n\rExportRecords\x12\x1e.ingot.v1.ExportRecordsRequest\x1a\x1f.ingot.v1.ExportRecordsResponse0\x01\x12P\n\rDeleteRecords\x12\x1e.ingot.v1.DeleteRecordsRequest\x1a\x1f.ingot.v1.DeleteRecordsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ingot.v1.record_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STAGEDPART']._serialized_start=1206
-  _globals['_STAGEDPART']._serialized_end=1297
+  _globals['_STAGEDPART']._serialized_start=1252
+  _globals['_STAGEDPART']._serialized_end=1343
   _globals['_WRITERECORDSREQUEST']._serialized_start=167
   _globals['_WRITERECORDSREQUEST']._serialized_end=373
   _globals['_WRITERECORDSRESPONSE']._serialized_start=375
-  _globals['_WRITERECORDSRESPONSE']._serialized_end=476
-  _globals['_GETRECORDREQUEST']._serialized_start=478
-  _globals['_GETRECORDREQUEST']._serialized_end=560
-  _globals['_GETRECORDRESPONSE']._serialized_start=562
-  _globals['_GETRECORDRESPONSE']._serialized_end=621
-  _globals['_LISTRECORDSREQUEST']._serialized_start=624
-  _globals['_LISTRECORDSREQUEST']._serialized_end=837
-  _globals['_LISTRECORDSRESPONSE']._serialized_start=839
-  _globals['_LISTRECORDSRESPONSE']._serialized_end=926
-  _globals['_EXPORTRECORDSREQUEST']._serialized_start=929
-  _globals['_EXPORTRECORDSREQUEST']._serialized_end=1069
-  _globals['_EXPORTRECORDSRESPONSE']._serialized_start=1071
-  _globals['_EXPORTRECORDSRESPONSE']._serialized_end=1109
-  _globals['_DELETERECORDSREQUEST']._serialized_start=1111
-  _globals['_DELETERECORDSREQUEST']._serialized_end=1162
-  _globals['_DELETERECORDSRESPONSE']._serialized_start=1164
-  _globals['_DELETERECORDSRESPONSE']._serialized_end=1204
-  _globals['_RECORDSERVICE']._serialized_start=1300
-  _globals['_RECORDSERVICE']._serialized_end=1706
+  _globals['_WRITERECORDSRESPONSE']._serialized_end=499
+  _globals['_GETRECORDREQUEST']._serialized_start=501
+  _globals['_GETRECORDREQUEST']._serialized_end=583
+  _globals['_GETRECORDRESPONSE']._serialized_start=585
+  _globals['_GETRECORDRESPONSE']._serialized_end=644
+  _globals['_LISTRECORDSREQUEST']._serialized_start=647
+  _globals['_LISTRECORDSREQUEST']._serialized_end=860
+  _globals['_LISTRECORDSRESPONSE']._serialized_start=862
+  _globals['_LISTRECORDSRESPONSE']._serialized_end=949
+  _globals['_EXPORTRECORDSREQUEST']._serialized_start=952
+  _globals['_EXPORTRECORDSREQUEST']._serialized_end=1092
+  _globals['_EXPORTRECORDSRESPONSE']._serialized_start=1094
+  _globals['_EXPORTRECORDSRESPONSE']._serialized_end=1132
+  _globals['_DELETERECORDSREQUEST']._serialized_start=1134
+  _globals['_DELETERECORDSREQUEST']._serialized_end=1185
+  _globals['_DELETERECORDSRESPONSE']._serialized_start=1187
+  _globals['_DELETERECORDSRESPONSE']._serialized_end=1250
+  _globals['_RECORDSERVICE']._serialized_start=1346
+  _globals['_RECORDSERVICE']._serialized_end=1752
 # @@protoc_insertion_point(module_scope)

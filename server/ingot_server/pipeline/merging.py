@@ -128,7 +128,7 @@ def _take(row: Row, rules: Validator, around: Surroundings, fold: Fold) -> None:
 
 def _whole(row: Row, rules: Validator, fold: Fold) -> Row:
     merged = fold.merged(row.key, row.record) if row.key else {**row.record}
-    whole = rules.read_whole(merged, row.position)
+    whole = rules.read_whole(merged, row.position, row.record)
     whole.key = row.key
     return whole
 

@@ -21,8 +21,8 @@ def removal_refused(unnamed: int, records: int, max_deleted_ratio: float | None,
         return Removal()
     if nameless:
         return Removal(
-            "Nothing was deleted that the import does not name, because it is not known which records some of those are"
-            " that were rejected or could not be fetched: mend that, and import all again."
+            "Nothing is deleted: a record that was rejected without a key that could be read, or a file that could not"
+            " be fetched, may name what the import does not name. Mend that, and import all again."
         )
     if max_deleted_ratio is not None and unnamed > max_deleted_ratio * records:
         return Removal(

@@ -34,10 +34,12 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
         if mode is WriteMode.DELETE:
             expect_scope("records:delete")
         order = WriteOrder(use, reading, mode, requests.record_texts(request.records))
-        write = rehearse_records if request.validate_only or caller_is_sandboxed() else write_records
+        validate_only = request.validate_only or caller_is_sandboxed()
+        write = rehearse_records if validate_only else write_records
         written = await write(self._database, caller_account(), order)
         return pb.WriteRecordsResponse(
             counts=wire.counts_message(written.counts),
+            validate_only=validate_only,
             errors=wire.fitting_errors(
                 error for stage, reject in written.findings for error in wire.reject_messages(stage, reject)
             ),
@@ -93,7 +95,7 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
         keys = [requests.record_key(key, "keys") for key in request.keys]
         table = await self._table(request.table)
         deleted = await delete_records(self._database, table, keys, rehearsed=caller_is_sandboxed())
-        return pb.DeleteRecordsResponse(deleted=deleted)
+        return pb.DeleteRecordsResponse(deleted=deleted, validate_only=caller_is_sandboxed())
 
     async def _selected(self, request: pb.ListRecordsRequest | pb.ExportRecordsRequest) -> Selection:
         """The records that are asked for, of a table or of a staged import. Raises InvalidRequest and others."""

@@ -22,12 +22,12 @@ from ingot_server.pipeline.mending.cells import (
     text_cell,
     text_in,
 )
-from ingot_server.pipeline.mending.members import BATCH, ERRORS, INDEX, LINE, MORE, PREFIX, RAW
+from ingot_server.pipeline.mending.members import BATCH, ERRORS, IMPORT, INDEX, LINE, MORE, PREFIX, RAW
 from ingot_server.pipeline.mending.rejected import Rejected
 
 COLUMNS_MAX = 16_384
 """So many a sheet of Excel has, and one of LibreOffice."""
-_FIRST = (ERRORS, BATCH, INDEX, LINE, RAW)
+_FIRST = (ERRORS, IMPORT, BATCH, INDEX, LINE, RAW)
 _MORE = MORE + JSON_SUFFIX
 _MARKS_BYTES = len("'" + JSON_SUFFIX) + 1
 """What a column may add to the name of its field, and the comma."""
@@ -82,7 +82,8 @@ class Columns:
     def row(self, found: Rejected) -> str:
         """The row of a record."""
         place = (found.batch_id, str(found.index)) if found.batch_id else ("", "")
-        cells = [_marked(found.errors), _marked(place[0]), place[1], str(found.line or ""), _raw_cell(found.raw)]
+        origin = (str(found.import_id or ""), _marked(place[0]), place[1], str(found.line or ""))
+        cells = [_marked(found.errors), *origin, _raw_cell(found.raw)]
         rest = dict(found.fields or {})
         for name, is_json in self._is_json.items():
             value = bytes(rest.get(name, b""))

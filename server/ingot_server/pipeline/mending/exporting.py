@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from ingot_server.domain.errors import RejectsGone
 from ingot_server.pipeline.exporting import ErrorFileFormat, pieces
@@ -56,7 +57,7 @@ async def _pages(database: Database, import_id: int) -> AsyncGenerator[list[Reje
     size = 0
     async with aclosing(rejected_records(database, import_id)) as found:
         async for record in found:
-            page.append(record)
+            page.append(replace(record, import_id=import_id))
             size += len(record.text) + len(record.raw) + len(record.errors)
             if size >= PAGE_BYTES_MAX or len(page) == PAGE_RECORDS:
                 yield page

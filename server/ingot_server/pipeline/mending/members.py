@@ -9,6 +9,7 @@ from ingot_server.pipeline.mending.rejected import Fields, Rejected, read_fields
 
 PREFIX = "ingot:"
 ERRORS = "ingot:errors"
+IMPORT = "ingot:import"
 BATCH = "ingot:batch"
 INDEX = "ingot:index"
 LINE = "ingot:line"
@@ -28,6 +29,8 @@ _read_members: Callable[[bytes], Fields | None] = msgspec.json.Decoder(Fields | 
 def member_line(found: Rejected) -> str:
     """A line of NDJSON: the record with what is wrong with it."""
     added: dict[str, object] = {ERRORS: found.errors}
+    if found.import_id:
+        added[IMPORT] = found.import_id
     if found.batch_id:
         added |= {BATCH: found.batch_id, INDEX: found.index}
     if found.line:

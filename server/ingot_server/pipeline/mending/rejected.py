@@ -35,3 +35,5 @@ class Rejected:
     """The same, read; None if it could not be."""
     raw: str = ""
     """What was kept of a record that could not be read."""
+    import_id: int = 0
+    """The import that has rejected it; 0 where nothing is said of it."""

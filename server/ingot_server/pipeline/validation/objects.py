@@ -138,6 +138,10 @@ class ObjectReader:
         known = self._by_name.get(name) or self._by_folded_name.get(folded(name))
         return known.name if known else name
 
+    def refuses(self, name: str) -> bool:
+        """Whether a field of this name is unknown and rejected."""
+        return self._rejects_unknown and name not in self._by_name and folded(name) not in self._by_folded_name
+
     def read(self, record: dict[str, Any], prefix: str, row: Row, *, whole: bool = True) -> dict[str, Any]:
         """The object with its fields under their names and in their normal forms, without those that cannot be read.
 

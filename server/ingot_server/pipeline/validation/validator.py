@@ -1,7 +1,7 @@
 """The compiled rules of a table."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -67,10 +67,17 @@ class Validator:
     def _identifies(self, path: str) -> bool:
         return not path or _PATH_END.split(path, maxsplit=1)[0] in (self._identifying or ())
 
-    def read_whole(self, record: dict[str, Any], position: int) -> Row:
-        """A record that was put together from others."""
+    def read_whole(self, record: dict[str, Any], position: int, given: Container[str]) -> Row:
+        """A record that was put together from a part that was `given` and one that was there.
+
+        What was there of fields that the rules do not know, and reject, stays: nobody has sent it now.
+        """
         row = Row(position)
-        self._read_into(row, record)
+        if self.kind.name != GENERIC:
+            record.pop(DERIVED, None)
+        old = {name: value for name, value in record.items() if name not in given and self._reader.refuses(name)}
+        self._read_into(row, {name: value for name, value in record.items() if name not in old} if old else record)
+        row.record |= old
         return row
 
     def is_name(self, name: str, field: str) -> bool:

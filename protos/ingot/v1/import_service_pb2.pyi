@@ -43,7 +43,9 @@ class _ErrorExportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Err
     """
 
 class ErrorExportFormat(_ErrorExportFormat, metaclass=_ErrorExportFormatEnumTypeWrapper):
-    """The format of an error file."""
+    """The format of a file of errors; for ExportImportRejects, which says what is in its file, only whether it is NDJSON or
+    CSV.
+    """
 
 ERROR_EXPORT_FORMAT_UNSPECIFIED: ErrorExportFormat.ValueType  # 0
 """The same as NDJSON."""

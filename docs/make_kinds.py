@@ -24,7 +24,7 @@ A table has one kind, GENERIC unless it is named; `ListKinds` and `ingot kinds` 
 * Other fields are kept as they come, unless the table rejects unknown fields; a table can declare fields of its own.
 * A record that refers to a contact is stored with the contact's key and table, `derived.contact` and `derived.contact_table`.
   It names the contact by any of its identifiers, under the rules of [CONTACTS](#contacts); of several tables of contacts, the one that knows the strongest identifier counts, and of those the oldest.
-  A contact that comes later does not mend a record that was rejected: send it again.
+  A contact that comes later does not mend a record that was rejected: try it again, `ingot retry IMPORT` or `RetryImport`.
 * The key of a contact is made of the identifier it came with at first, as in `email=ada@example.org`, and never changes; if another contact has that key already, `~2` follows.
   To ask by an identifier that it has now, write `email:ada@example.org`.
 * `derived` holds what Ingot derived from the record; what is sent under this name is ignored.

@@ -92,3 +92,21 @@ async def test_serve_says_why_it_cannot_reach_the_database() -> None:
     )
     assert code == 1
     assert "ConnectionRefusedError" in said
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["keys"], ["keys", "create"]])
+async def test_help_has_a_short_name(command: list[str]) -> None:
+    code, said, _ = await ingot_server(*command, "-h")
+    assert (code, "Usage: " in said) == (0, True)
+
+
+async def test_check_finds_nothing_wrong_beside_its_own_server(open_folder: Path) -> None:
+    data_dir = open_folder / "beside"
+    async with server_process(data_dir=data_dir) as server:
+        code, _, said = await ingot_server("check", data_dir=data_dir, address=server.address)
+        assert (code, said.splitlines()) == (
+            0,
+            [f"A server with this configuration is running at {server.address}.", "No problem found."],
+        )
+        code, _, said = await ingot_server("check", data_dir=open_folder / "another", address=server.address)
+        assert (code, "Address already in use" in said) == (1, True)

@@ -23,6 +23,7 @@ __all__ = [
     "ContentDiffers",
     "Counts",
     "DatabaseUnavailable",
+    "Deleted",
     "ErrorGroup",
     "Field",
     "FilterTooSlow",
@@ -113,7 +114,7 @@ if TYPE_CHECKING:
         UploadInterrupted,
     )
     from ingot_client._options import ImportOptions
-    from ingot_client._outcomes import Counts, ErrorGroup, RecordError, Stage, StoredRecord, Written
+    from ingot_client._outcomes import Counts, Deleted, ErrorGroup, RecordError, Stage, StoredRecord, Written
     from ingot_client._paging import Pages
     from ingot_client._sync_client import Client
     from ingot_client._views import Batch, Import, Progress, Reading

@@ -71,7 +71,8 @@ class ContinuedImports(WholeImports):
         """Imports a file of mended records, as from `export_rejects`, in the way of the import that rejected them.
 
         It makes a new import with the same table, options and labels, but never a full replacement, for that would
-        delete all other records. See `import_file` for the file and for the rest.
+        delete all other records. A label more, `mended_from`, names the import, if there is room for it. SourceDiffers
+        if the records were rejected by another import. See `import_file` for the file and for the rest.
         """
         form = file_format(
             file,
@@ -85,7 +86,7 @@ class ContinuedImports(WholeImports):
         )
         spec = spec_again(await self.get_import(import_id))
         source = await _user_code.unwrapped(opened(file, form, sheet))
-        run = self._import(spec, source, form, request_id, None, on_progress, wait=wait)
+        run = self._import(spec, source, form, request_id, None, on_progress, wait=wait, mends=import_id)
         return await _user_code.unwrapped(run)
 
     async def _seen_through(self, job: Import, on_progress: OnProgress | None, *, wait: bool) -> Import:

@@ -26,6 +26,7 @@ from ingot_client._files import file_format, opened
 from ingot_client._imports import ImportCalls
 from ingot_client._likeness import difference
 from ingot_client._options import ImportOptions, import_spec
+from ingot_client._rejects import check_rejects
 from ingot_client._sources import Source, record_source
 from ingot_client._uploading import OnProgress
 from ingot_client._views import Import, Progress
@@ -60,9 +61,10 @@ class WholeImports(ImportCalls, BatchCalls):
 
         Faulty records do not stop an import: see `counts`, `error_groups` and `list_errors`. Lost connections and
         restarted servers do not either. If it stops nevertheless, UploadInterrupted says so, and the call with
-        `resume=import_id` goes on; the records must then be the same from the beginning. `request_id` does so too: the
-        same call with the same id is the same import, whether it was interrupted or has ended. If it has ended nothing
-        is sent, and `already_ended` of what is returned says so; SourceDiffers if it surely was other data.
+        `resume=import_id` goes on; the records must then be the same from the beginning, and those that were sent
+        already are not compared. `request_id` does so too: the same call with the same id is the same import, whether
+        it was interrupted or has ended. If it has ended nothing is sent, and `already_ended` of what is returned says
+        so; SourceDiffers if it surely was other data.
 
         If the source raises, nothing is finished: the import is cancelled (unless it has a `request_id`, or was
         resumed) and the exception raised again.
@@ -99,7 +101,7 @@ class WholeImports(ImportCalls, BatchCalls):
         behind that is sent as it is, and so is one whose `compression` is given: GZIP, ZSTD or NONE.
 
         Excel workbooks (.xlsx, .xlsm) and Parquet files (.parquet) are given by their path, and sent as the records in
-        them; `sheet` names the workbook's sheet, by default the first. They need the extra `ingot[tabular]`, or raise
+        them; `sheet` names the workbook's sheet, by default the first. They need the extra `tabular`, or raise
         TabularUnavailable, and TabularFault if they cannot be read; both are in `ingot_tabular`.
         """
         form = file_format(
@@ -127,8 +129,12 @@ class WholeImports(ImportCalls, BatchCalls):
         on_progress: OnProgress | None,
         *,
         wait: bool,
+        mends: str = "",
     ) -> Import:
-        """Imports and closes the source; errors of the user's code come as UserCodeFailed."""
+        """Imports and closes the source; errors of the user's code come as UserCodeFailed.
+
+        `mends` is the import that rejected the records, if the source holds them mended.
+        """
 
         async def tell(job: Import, trouble: str = "") -> None:
             if on_progress is not None:
@@ -138,6 +144,7 @@ class WholeImports(ImportCalls, BatchCalls):
                 await _user_code.run(lambda: on_progress(moment))
 
         try:
+            await check_rejects(source, form, rejected_by=mends, replaces=spec.HasField("reconcile"))
             job = await (self._import_begun(resume, spec.table) if resume else self._create_import(spec, request_id))
             already_ended = job.state != "RECEIVING"
             if already_ended:

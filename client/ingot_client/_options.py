@@ -1,12 +1,14 @@
 """What an import is to do, as the user says it."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from ingot.v1.import_pb2 import ImportSpec, Reconcile
 from ingot.v1.write_mode_pb2 import WriteMode
 from ingot_client._translating import names, number, spelled
-from ingot_client._views import Import, Reading
+from ingot_client._views import MENDED_FROM, Import, Reading
+
+LABELS_MAX: Final = 16
 
 
 class ImportOptions(TypedDict, total=False):
@@ -85,12 +87,13 @@ def import_spec(
 def spec_again(job: Import) -> ImportSpec:
     """What an import was to do, for some of its records: never a full replacement, which would delete all others."""
     message = job.message
+    labels = {**message.labels, MENDED_FROM: job.import_id}
     return ImportSpec(
         table=message.table,
         key_fields=message.key_fields,
         kind=message.kind,
         reading=message.reading,
-        labels=message.labels,
+        labels=labels if len(labels) <= LABELS_MAX else message.labels,
         mode=message.mode,
         validate_only=message.validate_only,
         staged=message.staged,

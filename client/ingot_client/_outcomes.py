@@ -163,9 +163,28 @@ class Written:
     """What became of records that were written directly."""
 
     counts: Counts
+    """What became of them; or would have, if it was a rehearsal."""
     errors: tuple[RecordError, ...]
+    validate_only: bool
+    """Whether nothing was stored: as it was asked for, or because the key is a sandbox key."""
     message: record_service_pb2.WriteRecordsResponse = dataclasses.field(repr=False, compare=False)
 
     @classmethod
     def read(cls, message: record_service_pb2.WriteRecordsResponse) -> "Written":
-        return cls(Counts.read(message.counts), tuple(map(RecordError.read, message.errors)), message)
+        return cls(
+            Counts.read(message.counts), tuple(map(RecordError.read, message.errors)), message.validate_only, message
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """How many records were deleted by their keys; or would have been, if it was a rehearsal."""
+
+    deleted: int
+    validate_only: bool
+    """Whether nothing was deleted, because the key is a sandbox key."""
+    message: record_service_pb2.DeleteRecordsResponse = dataclasses.field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, message: record_service_pb2.DeleteRecordsResponse) -> "Deleted":
+        return cls(message.deleted, message.validate_only, message)

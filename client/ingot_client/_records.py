@@ -9,7 +9,7 @@ from ingot_client._connection import Connection
 from ingot_client._encoding import encode_record
 from ingot_client._exporting import Target, export
 from ingot_client._options import write_mode
-from ingot_client._outcomes import StoredRecord, Written
+from ingot_client._outcomes import Deleted, StoredRecord, Written
 from ingot_client._paging import Pages
 from ingot_client._translating import names, number, spelled
 from ingot_client._views import Reading
@@ -117,7 +117,7 @@ class RecordCalls:
         stream = self._connection.stream(self._connection.records.ExportRecords, request)
         return await export(stream, target)
 
-    async def delete_records(self, table: str, keys: Iterable[str]) -> int:
-        """Deletes the records with these keys, 1 to 1,000; returns how many there were. See `get_record` for keys."""
+    async def delete_records(self, table: str, keys: Iterable[str]) -> Deleted:
+        """Deletes the records with these keys, 1 to 1,000, and says how many there were. See `get_record` for keys."""
         request = pb.DeleteRecordsRequest(table=table, keys=names(keys))
-        return (await self._connection.call(self._connection.records.DeleteRecords, request)).deleted
+        return Deleted.read(await self._connection.call(self._connection.records.DeleteRecords, request))

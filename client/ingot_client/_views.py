@@ -17,6 +17,9 @@ from ingot_client._translating import moment, word
 WRITTEN_STATES: Final = frozenset({"SUCCEEDED", "PARTIALLY_SUCCEEDED"})
 FINAL_STATES: Final = WRITTEN_STATES | {"FAILED", "CANCELLED"}
 
+# A label that the client gives to an import of mended records.
+MENDED_FROM: Final = "mended_from"
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -93,6 +96,20 @@ class Import:
     def would_be(self) -> bool:
         """Whether `counts` and `removed` tell of what would happen, because nothing of it is written."""
         return self.validate_only or ((self.staged or self.reconcile) and self.state not in WRITTEN_STATES)
+
+    @property
+    def mended_from(self) -> str:
+        """The id of the import that had rejected these records, or some of those they come from; empty otherwise."""
+        return self.labels.get(MENDED_FROM, "")
+
+    @property
+    def being_committed(self) -> bool:
+        """Whether the records are being processed for the second time, as far as that shows: into the table."""
+        if self.state != "PROCESSING" or not (self.staged or self.reconcile):
+            return False
+        # While records are processed for the first time, some of them are pending.
+        percent = self.processing.percent
+        return self.counts.received > 0 and not self.counts.pending and percent is not None and percent < 100
 
     @property
     def error_groups(self) -> tuple[ErrorGroup, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-INSTALL: Final = "pip install 'ingot[tabular]'"
+INSTALL: Final = "pip install '.[tabular]' in a checkout of Ingot"
 
 
 class TabularUnavailable(ImportError):

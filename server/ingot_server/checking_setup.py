@@ -1,10 +1,14 @@
 """Finds what is wrong with a configuration, without changing anything."""
 
+import errno
 import os
 import socket
 from pathlib import Path
 
 import asyncpg
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from ingot_server.settings import Settings
 from ingot_server.storage.database import database_errors
@@ -12,12 +16,14 @@ from ingot_server.storage.embedded import EmbeddedPostgres, EmbeddedPostgresErro
 from ingot_server.storage.migrating import SchemaError, schema_state
 
 POSTGRES_VERSION_MIN = 150_000
+ANSWER_SECONDS = 2
+SERVICE = "ingot.v1.ImportService"
 CLIENT_VARIABLES = {"INGOT_API_KEY", "INGOT_TLS", "INGOT_TLS_CA"}
 
 
 async def find_problems(settings: Settings) -> list[str]:
     """One sentence per problem, each with what to do."""
-    problems = [*_unknown_variables(), *_address_problems(settings), *_tls_problems(settings)]
+    problems = [*_unknown_variables(), *(await _address_problems(settings)), *_tls_problems(settings)]
     if settings.database_url is None:
         problems += await _embedded_problems(settings)
     else:
@@ -25,7 +31,28 @@ async def find_problems(settings: Settings) -> list[str]:
     return problems
 
 
-def _address_problems(settings: Settings) -> list[str]:
+async def is_running(settings: Settings) -> bool:
+    """Whether Ingot answers at the address, and it is the one that a server of the same data folder has left there.
+
+    A server with TLS is not asked: nobody knows the name in its certificate.
+    """
+    if settings.tls_certificate:
+        return False
+    if settings.database_url is None:
+        try:
+            if (settings.data_dir / "address").read_text().strip() != settings.address:
+                return False
+        except OSError:
+            return False
+    async with grpc.aio.insecure_channel(settings.address) as channel:
+        try:
+            await HealthStub(channel).Check(HealthCheckRequest(service=SERVICE), timeout=ANSWER_SECONDS)  # type: ignore[attr-defined]
+        except grpc.aio.AioRpcError:
+            return False
+    return True
+
+
+async def _address_problems(settings: Settings) -> list[str]:
     host, _, port = settings.address.rpartition(":")
     if not settings.listens_on_loopback and not (settings.tls_certificate or settings.allow_plaintext):
         return [
@@ -38,6 +65,8 @@ def _address_problems(settings: Settings) -> list[str]:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(target)
     except OSError as error:
+        if error.errno == errno.EADDRINUSE and await is_running(settings):
+            return []
         return [f"INGOT_ADDRESS {settings.address} cannot be used: {error.strerror or error}"]
     return []
 

@@ -25,7 +25,7 @@ from ingot_server.app import (
     open_database,
     running,
 )
-from ingot_server.checking_setup import find_problems
+from ingot_server.checking_setup import find_problems, is_running
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.domain.errors import IngotError
 from ingot_server.logs import set_up_logs
@@ -35,13 +35,16 @@ from ingot_server.storage.database import Database
 from ingot_server.storage.embedded import EmbeddedPostgresError
 from ingot_server.storage.migrating import SchemaError
 
+HELP = {"help_option_names": ["-h", "--help"]}
+
 cli = typer.Typer(
     help="The Ingot server: bulk import into PostgreSQL over gRPC. `check` lists the settings.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings=HELP,
 )
-keys = typer.Typer(help="API keys.", no_args_is_help=True)
+keys = typer.Typer(help="API keys.", no_args_is_help=True, context_settings=HELP)
 cli.add_typer(keys, name="keys")
 
 
@@ -112,6 +115,8 @@ def check() -> None:
         shown = "(set)" if name == "database_url" and value else value
         print(f"INGOT_{name.upper()}={'' if shown is None else shown}  # {field.description}")
     problems = asyncio.run(find_problems(settings))
+    if asyncio.run(is_running(settings)):
+        print(f"A server with this configuration is running at {settings.address}.", file=sys.stderr)
     for problem in problems:
         print(f"problem: {problem}", file=sys.stderr)
     if problems:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ async def test_staged_replacement_is_looked_at_and_committed(caller: Caller, peo
     next_steps = [
         "What it would write: ingot records list people --staged 2",
         "What it would delete: ingot records list people --staged 2 --deleted",
+        "All of it is processed again at the commit: what the table holds then decides.",
         "Commit it: ingot commit 2",
         "Or take it back: ingot cancel 2",
     ]
@@ -206,7 +208,8 @@ async def test_rejected_records_are_mended_and_imported_again(caller: Caller, pe
     async with await client_of(caller) as ingot:
         assert (await ingot.get_record("people", "5")).value == {"id": "5", "name": "Eä"}
         assert (await ingot.get_record("people", "6")).value == {"id": "6", "name": "nobody"}
-        assert (await ingot.get_import("3")).labels == {"from": "crm"}
+        assert (await ingot.get_import("3")).labels == {"from": "crm", "mended_from": "2"}
+    assert "made as:        mended from 2\n" in (await ran(caller, "show", "3")).out
 
     printed = await ran(caller, "errors", "2", "--rejects")
     assert [json.loads(line)["ingot:line"] for line in printed.out.splitlines()] == [3, 4]
@@ -227,8 +230,104 @@ async def test_rejected_records_are_tried_again_as_they_were(caller: Caller) -> 
     assert "made as:        retry of 1\n" in (await ran(caller, "show", "2")).out
     assert (await ran(caller, "retry", "1", "--request-id", "x")).out == again.out
     nothing = await ran(caller, "retry", "2")
+    assert (nothing.code, nothing.out, nothing.err) == (1, "", "error: import 2 has rejected no record\n")
+
+
+async def test_records_that_could_not_be_read_are_told_when_the_others_are_tried_again(caller: Caller) -> None:
+    order = b'{"id":"o1","contact_id":"1","total":"9.50","currency":"EUR"}\n'
+    args = ("import", "-", "--type", "ndjson", "--table", "orders", "--kind", "orders")
+    done = await ran(caller, *args, stdin=order + b'{"id":\n')
+    assert done.err.splitlines()[-1].endswith("ingot retry 1 (without the 1 that could not be read)")
+    await ran(caller, "records", "write", "crm", "--kind", "contacts", stdin=b'{"id":"1","email":"ada@example.org"}')
+    untried = "1 of 2 could not be read and was not tried: ingot errors 1 --rejects\n"
+    for more in ((), ("--json",), ("--no-watch",)):
+        again = await ran(caller, "retry", "1", "--request-id", "x", *more)
+        assert (again.code, again.err) == (0, untried)
+
+    await ran(caller, *args, stdin=b"[\n{\n")
+    nothing = await ran(caller, "retry", "3")
     assert (nothing.code, nothing.out) == (1, "")
-    assert nothing.err.splitlines()[1].startswith("Records that could not be read have to be mended: ")
+    assert nothing.err.splitlines() == [
+        "error: none of the 2 records that import 3 rejected could be read",
+        "They have to be mended: `ingot errors 3 --rejects -o mend.csv`, then `ingot retry 3 mend.csv`.",
+    ]
+
+
+@pytest.mark.parametrize("format_", ["csv", "ndjson"])
+async def test_mended_records_go_where_they_were_rejected_and_replace_nothing(
+    caller: Caller, people: Path, format_: str
+) -> None:
+    rewrite(people, b"id,name\n4,Di\n5\n")
+    args = ("import", str(people), "--table", "people")
+    for _ in range(2):
+        await ran(caller, *args)
+    mend = people.with_name(f"mend.{format_}")
+    await ran(caller, "errors", "2", "--rejects", "--format", format_, "-o", str(mend))
+    refused = await ran(caller, "retry", "3", str(mend))
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == "error: the data are records that import 2 has rejected, and not import 3\n"
+    refused = await ran(caller, "import", str(mend), "--table", "people", "--reconcile")
+    assert (refused.code, refused.out) == (1, "")
+    assert "the records that import 2 has rejected: a full replacement with them would delete all others" in refused.err
+    from_stdin = ("import", "-", "--type", format_, "--table", "people", "--reconcile")
+    assert (await ran(caller, *from_stdin, stdin=mend.read_bytes())).err == refused.err
+    assert (await ran(caller, "imports", "--unfinished")).err == "no imports\n"
+    assert (await ran(caller, "retry", "2", str(mend))).out.startswith("import 4 into people: ")
+
+
+async def test_a_cancelled_upload_is_told_to_be_cut_off(caller: Caller) -> None:
+    import_id = await caller.create("people", ["id"])
+    await caller.upload(import_id, [{"id": 1}, {}], finish=False)
+    assert "upload: SUCCESS" not in (await ran(caller, "show", import_id)).out
+    await ran(caller, "cancel", import_id)
+    shown = await ran(caller, "show", import_id)
+    assert re.search(r"upload: +WARNING of what came: it was cut off\n", shown.out)
+    assert shown.err == f"Rejected records: ingot errors {import_id}\n", "nothing was wrong with the others"
+
+
+async def test_dropped_records_are_not_called_pending(caller: Caller, people: Path) -> None:
+    await ran(caller, "import", str(people), "--table", "people", "--staged")
+    cancelled = await ran(caller, "cancel", "2")
+    assert cancelled.out.splitlines()[-1] == "  3 received, 3 dropped"
+    [header, second, first] = (await ran(caller, "imports")).out.splitlines()
+    assert header.split()[3:6] == ["RECEIVED", "REJECTED", "DROPPED"]
+    assert [line.split()[3:6] for line in (second, first)] == [["3", "0", "3"], ["3", "0", "0"]]
+
+
+async def test_a_file_called_minus_is_stdout(caller: Caller, people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(people.parent)
+    rewrite(people, b"id,name\n5\n")
+    await ran(caller, "import", str(people), "--table", "people")
+    printed = await ran(caller, "errors", "2", "--rejects", "--format", "csv", "-o", "-")
+    assert (printed.out.startswith("ingot:errors,"), printed.err) == (True, "")
+    printed = await ran(caller, "records", "export", "people", "-o", "-")
+    assert (len(printed.out.splitlines()), printed.err) == (3, "")
+    assert [path.name for path in people.parent.iterdir()] == ["people.csv"]
+
+
+async def test_nothing_wrong_is_said_to_be_so(caller: Caller, people: Path) -> None:
+    assert (await ran(caller, "errors", "1")).err == "no errors and no warnings\n"
+    assert (await ran(caller, "errors", "1", "--severity", "warning")).err == "none of these\n"
+    blocked = await ran(caller, "blocked", "add", "a@example.org")
+    assert blocked.err == "blocked 1 value, 1 new\n"
+
+
+async def test_a_sandbox_key_writes_and_deletes_in_a_rehearsal(
+    caller: Caller, database: Database, people: Path
+) -> None:
+    sandbox = await create_key(database, "acme", list(SCOPES), "test", None, sandbox=True)
+    key = Caller(caller.address, sandbox.text)
+    written = await ran(key, "records", "write", "people", stdin=b'{"id":"1","name":"Eva"}')
+    assert written.out == "wrote nothing, in a rehearsal, to people: 1 received; would be: 1 updated\n"
+    written = await ran(key, "records", "write", "people", "--json", stdin=b'{"id":"1","name":"Eva"}')
+    assert json.loads(written.out)["validateOnly"] is True
+    deleted = await ran(key, "records", "delete", "people", "1", "7")
+    assert deleted.err == "deleted nothing, in a rehearsal; would be: deleted 1 of 2 records\n"
+    deleted = await ran(key, "records", "delete", "people", "1", "--json")
+    assert json.loads(deleted.out) == {"deleted": "1", "validateOnly": True}
+    await key.channel.close()
+    assert await ids(caller, "list", "people") == ["1", "2", "3"]
+    assert (await ran(caller, "records", "delete", "people", "1", "7")).err == "deleted 1 of 2 records\n"
 
 
 async def test_compressed_files(caller: Caller, people: Path) -> None:

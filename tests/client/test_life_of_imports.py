@@ -189,7 +189,8 @@ async def test_rejected_records_are_mended_in_a_file(caller: Caller, tmp_path: P
             writer.writerows([wrong, short])
         done = await ingot.import_mended(first.import_id, mend)
         assert (done.state, done.counts.created) == ("SUCCEEDED", 2)
-        assert (done.table, done.kind, done.mode, done.labels) == ("crm", "CONTACTS", "MERGE", {"from": "crm"})
+        labels = {"from": "crm", "mended_from": first.import_id}
+        assert (done.table, done.kind, done.mode, done.labels) == ("crm", "CONTACTS", "MERGE", labels)
         assert not done.reconcile, "it would delete all other records"
         assert sorted(record["email"] for record in await records_of(ingot, "crm")) == [
             "ada@example.org",

@@ -55,7 +55,7 @@ def test_header_without_the_key_is_refused(
         ("id,é".encode("utf-16"), ["id"], {"encoding": "utf-16"}),
         (b"'id','a,b'\n", ["id"], {"quote": "'"}),
         (b"1,2\n", ["id"], {"columns": ["id", "b"]}),
-        (b"\xff\xfe", ["id"], {}),
+        (b"\xff\xfe", ["id"], {"encoding": "latin-1"}),
         (b"a,b\n", ["id"], {"encoding": "klingon"}),
         (b'"never closed', ["id"], {}),
         (b"\nid\n", ["id"], {}),
@@ -91,11 +91,11 @@ def test_key_of_a_kind_is_not_asked_for(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("data", "reading", "why"),
     [
-        (gzip.compress(SEMI), {}, "is compressed with gzip: say --compression gzip"),
+        (gzip.compress(SEMI, mtime=0), {}, "is compressed with gzip: say --compression gzip"),
         (b"\x28\xb5\x2f\xfd", {"compression": "gzip"}, "is compressed with zstd: say --compression zstd"),
         (SEMI, {"compression": "gzip"}, "is not compressed: say --compression none"),
-        (gzip.compress(SEMI), {"compression": "gzip"}, "is --delimiter ';' missing?"),
-        (gzip.compress(SEMI * 100_000)[:2_000], {"compression": "gzip"}, "is --delimiter ';' missing?"),
+        (gzip.compress(SEMI, mtime=0), {"compression": "gzip"}, "is --delimiter ';' missing?"),
+        (gzip.compress(SEMI * 100_000, mtime=0)[:2_000], {"compression": "gzip"}, "is --delimiter ';' missing?"),
     ],
 )
 def test_compressed_file_is_looked_into(
@@ -119,3 +119,17 @@ def test_compressed_file_is_looked_into(
 )
 def test_what_only_the_server_can_read_is_left_to_it(tmp_path: Path, data: bytes, reading: dict[str, str]) -> None:
     check(tmp_path, data, ["nr"], **reading)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("name", ["mend.csv", "rows.ndjson", "rows.json"])
+def test_another_unicode_is_told_by_its_mark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], encoding: str, name: str
+) -> None:
+    data = "ingot:errors\tid\n".encode(encoding)
+    for reading in ({}, {"encoding": "UTF-8"}):
+        with pytest.raises(typer.Exit):
+            check(tmp_path, data, [], name=name, **reading)
+        said = f"error: {name} looks like {encoding.upper()}: say --encoding {encoding}\n"
+        assert capsys.readouterr().err == said
+    check(tmp_path, data, [], name=name, encoding=encoding)

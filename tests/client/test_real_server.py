@@ -81,7 +81,8 @@ async def test_records_written_and_read_directly(caller: Caller, tmp_path: Path)
         lines = (tmp_path / "out.ndjson").read_text().splitlines()
         assert [json.loads(line)["id"] for line in lines[:2]] == ["a", "b0000"]
         assert os.listdir(tmp_path) == ["out.ndjson"], "no half-written file is left"
-        assert await ingot.delete_records("t", ["a", "none"]) == 1
+        deleted = await ingot.delete_records("t", ["a", "none"])
+        assert (deleted.deleted, deleted.validate_only) == (1, False)
         with pytest.raises(RecordNotFound):
             await ingot.get_record("t", "a")
 

@@ -426,7 +426,7 @@ def test_without_the_extra_it_says_what_to_install(
         return real(asked, *args, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(TabularUnavailable, match=r"pip install 'ingot\[tabular\]'"):
+    with pytest.raises(TabularUnavailable, match=r"pip install '\.\[tabular\]'"):
         read_records(tmp_path / name)
 
 

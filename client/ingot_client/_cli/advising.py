@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ingot_client._cli.failing import advice
 from ingot_client._cli.printing import plain
 from ingot_client._cli.reporting import has_warnings
 
 if TYPE_CHECKING:
-    from ingot_client import Import
+    from ingot_client import Import, NothingToRetry
 
 
 def next_steps(job: Import) -> Iterator[str]:
@@ -20,8 +21,9 @@ def next_steps(job: Import) -> Iterator[str]:
         if _only_rejects_are_missing(job):
             yield f"Mend them: ingot errors {name} --rejects -o mend.csv, and then: ingot retry {name} mend.csv"
             if _lacked_others(job):
-                yield f"When what was not found is there, try them again as they are: ingot retry {name}"
-        elif job.final and not job.validate_only:
+                unread = f" (without the {job.upload.rejected:,} that could not be read)" if job.upload.rejected else ""
+                yield f"When what was not found is there, try them again as they are: ingot retry {name}{unread}"
+        elif job.final and job.state != "CANCELLED" and not job.validate_only:
             yield "Mend the data, and import all of it again."
     if has_warnings(job):
         yield f"Warnings: ingot errors {name} --severity warning"
@@ -32,10 +34,29 @@ def next_steps(job: Import) -> Iterator[str]:
             yield f"What it would write: ingot records list {table} --staged {name}"
         if job.counts.deleted + job.removed:
             yield f"What it would delete: ingot records list {table} --staged {name} --deleted"
+        yield "All of it is processed again at the commit: what the table holds then decides."
         yield f"Commit it: ingot commit {name}"
         yield f"Or take it back: ingot cancel {name}"
     if job.validate_only and job.state in {"SUCCEEDED", "PARTIALLY_SUCCEEDED"}:
         yield "It was a rehearsal: import the same without --validate-only, and not with a sandbox key, to store it."
+
+
+def not_tried(original: Import) -> Iterator[str]:
+    """A line if not all records that the import rejected can be tried again as they are."""
+    if unread := original.upload.rejected:
+        were = "was" if unread == 1 else "were"
+        yield (
+            f"{unread:,} of {original.counts.rejected:,} could not be read and {were} not tried: "
+            f"ingot errors {plain(original.import_id)} --rejects"
+        )
+
+
+def nothing_to_retry(original: Import, error: NothingToRetry) -> tuple[str, str]:
+    """Why there was nothing to be tried again, and what to do."""
+    name = plain(original.import_id)
+    if not original.counts.rejected:
+        return f"import {name} has rejected no record", ""
+    return f"none of the {original.counts.rejected:,} records that import {name} rejected could be read", advice(error)
 
 
 def _only_rejects_are_missing(job: Import) -> bool:

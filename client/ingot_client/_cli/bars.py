@@ -96,8 +96,10 @@ class _RichBars:
 
     def _show_received(self, progress: Progress) -> None:
         job, committed = progress.job, progress.committed
+        over = progress.state != "RECEIVING"
+        cut_off = progress.state in {"CANCELLING", "CANCELLED", "FAILED"} and committed < (progress.total or 0)
         # What the server fetches may still be under way when no more uploads are expected.
-        if progress.state != "RECEIVING" and (job is None or job.upload.state not in {"PENDING", "RUNNING"}):
+        if over and not cut_off and (job is None or job.upload.state not in {"PENDING", "RUNNING"}):
             full = max(committed, 1)
             of_all = amount(committed, committed, progress.unit)
             self.bars.update(self._upload, total=full, completed=full, amount=of_all)
@@ -110,9 +112,7 @@ class _RichBars:
 
     def _show_commit(self, job: Import) -> None:
         percent = job.processing.percent
-        # While records are processed for the first time, some of them are pending.
-        if job.state == "PROCESSING" and job.counts.received and not job.counts.pending:
-            self._committing |= (job.staged or job.reconcile) and percent is not None and percent < 100
+        self._committing |= job.being_committed
         if not self._committing:
             return
         self.bars.start_task(self._commit)

@@ -78,7 +78,8 @@ def add(context: typer.Context, values: Values = None, type_: ValueType = None, 
         # As BlockValuesResponse: in the JSON of protobuf a 64-bit number is a text.
         show(f'{{"blocked": "{blocked}"}}')
     else:
-        say(f"blocked {len(given):,} values, {blocked:,} of them new")
+        values_ = "1 value" if len(given) == 1 else f"{len(given):,} values"
+        say(f"blocked {values_}, {blocked:,} new")
 
 
 @app.command("remove")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from ingot_client._cli import options
 from ingot_client._cli.counting import CountedErrors, count_in_file, tell_missing
-from ingot_client._cli.options import ImportId, one_of
+from ingot_client._cli.options import ImportId, Output, one_of
 from ingot_client._cli.printing import plain, say, show, show_message, stdout_file
 from ingot_client._cli.reporting import error_line
 from ingot_client._cli.session import Session, session_of
@@ -45,7 +45,7 @@ def errors(
     format_: Annotated[
         str | None, typer.Option("--format", metavar="csv|ndjson", help="Print all of them as a file.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write them to FILE.")] = None,
+    output: Output = None,
 ) -> None:
     """List or save why records were rejected, and what is doubtful; or the rejected records, to be mended."""
     session = session_of(context)
@@ -56,6 +56,7 @@ def errors(
         "stage": one_of(STAGES, stage, "--stage") if stage is not None else "",
     }
     as_file = rejects or format_ is not None or output is not None
+    output = options.named_file(output)
     given = [f"--{name}" for name, value in {**wanted, "batch": batch}.items() if value]
     if given and as_file:
         raise typer.BadParameter(
@@ -93,7 +94,10 @@ def _list(session: Session, import_id: str, batch: str, wanted: Mapping[str, str
                 show_message(error.message)
             else:
                 show(error_line(error))
-    tell_missing((group for group in groups if _matches(group, wanted)), shown)
+    known = [group for group in groups if _matches(group, wanted)]
+    tell_missing(known, shown)
+    if not shown and not known and not session.json:
+        say("none of these" if any(wanted.values()) else "no errors and no warnings")
 
 
 def _code(text: str) -> str:

@@ -40,7 +40,7 @@ ADVICE: Final[dict[type[CallFailed], str]] = {
     TableInUse: "Wait for the import with `ingot watch {import_id}`, or `ingot cancel {import_id}`.",
     TooManyImports: "See them with `ingot imports --unfinished`, and go on with one, or `ingot cancel {import_id}`.",
     NothingToRetry: (
-        "Records that could not be read have to be mended: `ingot errors {import_id} --rejects -o mend.csv`, "
+        "They have to be mended: `ingot errors {import_id} --rejects -o mend.csv`, "
         "then `ingot retry {import_id} mend.csv`."
     ),
     RejectsGone: "What was wrong with them is still listed: `ingot errors {import_id}`. Import them again.",

@@ -25,11 +25,17 @@ if TYPE_CHECKING:
 
 
 def follow(
-    session: Session, work: Work, *, stopped: Callable[[Progress | None], str], bars: Bars | None = None
+    session: Session,
+    work: Work,
+    *,
+    stopped: Callable[[Progress | None], str],
+    bars: Bars | None = None,
+    remarks: Sequence[str] = (),
 ) -> NoReturn:
     """Does the work, shows how it goes, and ends the command as the import has ended.
 
     `stopped` says, after an interrupt, what becomes of the import and how to go on, from what was known of it last.
+    `remarks` are made below the report, with those that the work has added.
     """
     done: Import | None = None
     unfetched: Sequence[Batch] = ()
@@ -46,7 +52,7 @@ def follow(
             first = bars.first.state if bars.first is not None else ""
             what = "been uploaded" if first in {"PROCESSING", "AWAITING_COMMIT"} else "ended"
             say(f"import {plain(done.import_id)} had already {what}: nothing was sent")
-        end(session, done, unfetched)
+        end(session, done, unfetched, remarks)
     what_now = stopped(bars.last)
     if isinstance(failure, UploadInterrupted):
         fail(f"the upload stopped: {failure.why.rstrip('.')}", what_now[0].upper() + what_now[1:])
@@ -54,11 +60,13 @@ def follow(
     raise typer.Exit(INTERRUPTED)
 
 
-def end(session: Session, job: Import, unfetched: Sequence[Batch] = ()) -> NoReturn:
+def end(session: Session, job: Import, unfetched: Sequence[Batch], remarks: Sequence[str]) -> NoReturn:
     """Reports the import and ends the command."""
     # The exit code says how the import ended, even if nobody reads the report.
     with contextlib.suppress(BrokenPipeError):
         report(session, job, unfetched=unfetched)
+        for remark in remarks:
+            say(remark)
         if not session.json:
             for step in next_steps(job):
                 say(step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
@@ -17,6 +17,8 @@ from ingot_client._cli.session import Session, session_of
 if TYPE_CHECKING:
     from ingot_client import Client, Import, ImportOptions, Progress
     from ingot_client._cli.following import Tell
+
+RESUME: Final = "Go on with an interrupted import, with the same FILE: what was sent already is not compared."
 
 
 def import_file(
@@ -67,7 +69,7 @@ def import_file(
         str | None, typer.Option(metavar="ID", help="The same id again is the same import, which goes on.")
     ] = None,
     watch: Annotated[bool, typer.Option(help="Wait until all records are processed.")] = True,
-    resume: Annotated[str | None, typer.Option(metavar="IMPORT", help="Go on with an interrupted import.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="IMPORT", help=RESUME)] = None,
 ) -> None:
     """Import a file into a table, and tell what became of its records.
 

@@ -17,10 +17,13 @@ from ingot_client._cli.reporting import details, has_warnings, manner, report
 from ingot_client._cli.session import session_of
 
 if TYPE_CHECKING:
-    from ingot_client import RecordError
+    from collections.abc import Iterable
+
+    from ingot_client import Batch, RecordError
 
 UNFINISHED = ("RECEIVING", "PROCESSING", "AWAITING_COMMIT", "CANCELLING")
 STATES = (*UNFINISHED, "SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED")
+STOPPED = ("FAILED", "CANCELLED")
 SHOWN_ERRORS = 10
 
 
@@ -67,7 +70,7 @@ def list_imports(
         say("no imports")
         return
     show_table(
-        ("IMPORT", "TABLE", "STATE", "RECEIVED", "REJECTED", "PENDING", "CREATED AT", "MADE AS"),
+        ("IMPORT", "TABLE", "STATE", "RECEIVED", "REJECTED", "PENDING", "DROPPED", "CREATED AT", "MADE AS"),
         (
             (
                 job.import_id,
@@ -75,13 +78,14 @@ def list_imports(
                 job.state,
                 job.counts.received,
                 job.counts.rejected,
-                job.counts.pending,
+                0 if job.final else job.counts.pending,
+                job.counts.pending if job.final else 0,
                 moment(job.create_time),
                 ", ".join(manner(job)),
             )
             for job in found
         ),
-        last_optional=True,
+        optional=("PENDING", "DROPPED", "MADE AS"),
     )
 
 
@@ -98,11 +102,16 @@ def show_import(context: typer.Context, import_id: ImportId) -> None:
         bad = first("ERROR") if job.counts.rejected and not session.json else []
         doubtful = first("WARNING") if has_warnings(job) and not session.json else []
         unfetched = [] if session.json else batches_not_fetched(ingot, job)
+        cut_off = not session.json and job.state in STOPPED and _any_unfinished(ingot.list_batches(import_id))
     report(session, job, bad, doubtful, unfetched=unfetched)
     if not session.json:
-        details(job)
+        details(job, cut_off=cut_off)
         for step in next_steps(job):
             say(step)
+
+
+def _any_unfinished(batches: Iterable[Batch]) -> bool:
+    return any(not batch.finished for batch in batches)
 
 
 def list_batches(context: typer.Context, import_id: ImportId) -> None:
@@ -130,7 +139,7 @@ def list_batches(context: typer.Context, import_id: ImportId) -> None:
                 )
                 for batch in found
             ),
-            last_optional=True,
+            optional=("FROM",),
         )
         for batch in found:
             if batch.status_message:

@@ -1,6 +1,7 @@
 """Arguments and options that several commands share, and how their texts are read."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,6 +42,9 @@ ValidateOnly = Annotated[
 Filter = Annotated[
     str,
     typer.Option("--filter", metavar="FILTER", help="Only these, as in 'country = SE AND points >= 10 AND tags:vip'."),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE; - is stdout, the default.")
 ]
 OrderBy = Annotated[
     str, typer.Option(metavar="FIELD", help="Order by this field, as in points or 'points desc'; by key if not given.")
@@ -90,5 +94,11 @@ def one_of(words: tuple[str, ...], text: str, option: str) -> str:
     """The word that the text is, in any case and with `-` or `_` in it; else the command was called wrongly."""
     word = text.upper().replace("-", "_")
     if word not in words:
-        raise typer.BadParameter(f"{plain(text)!r} is not one of {', '.join(words)}", param_hint=option)
+        known = ", ".join(word.lower().replace("_", "-") for word in words)
+        raise typer.BadParameter(f"{plain(text)!r} is not one of {known}", param_hint=option)
     return word
+
+
+def named_file(path: Path | None) -> Path | None:
+    """The file to be written; none for stdout, which is called `-`."""
+    return None if path == Path("-") else path

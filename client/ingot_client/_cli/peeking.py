@@ -24,6 +24,11 @@ DELIMITERS: Final = ",;\t|"
 SHOWN_COLUMNS: Final = 10
 # A column of the file of rejected records.
 MENDED: Final = "ingot:errors"
+# The longer mark begins as the shorter one.
+BYTE_ORDER_MARKS: Final = {
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
 MAGIC: Final = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 
 
@@ -44,7 +49,9 @@ def check_beginning(
             _check_columns(path, sheet, key_fields)
         return
     with path.open("rb") as file:
-        text = _decoded(_unpacked(path.name, file.read(PEEK_BYTES), form.compression), form.encoding)
+        data = _unpacked(path.name, file.read(PEEK_BYTES), form.compression)
+    _check_encoding(path.name, data, form.encoding)
+    text = _decoded(data, form.encoding)
     if form.type == FileType.FILE_TYPE_JSON_ARRAY and text.lstrip().startswith("{"):
         fail(
             f"{path.name} begins with an object, and not with an array of objects: "
@@ -77,6 +84,14 @@ def _unpacked(name: str, data: bytes, compression: Compression.ValueType) -> byt
         return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(data, PEEK_BYTES)
     except zlib.error:
         return b""
+
+
+def _check_encoding(name: str, data: bytes, encoding: str) -> None:
+    if encoding.lower() not in {"", "utf-8", "utf8"}:
+        return
+    for other, marks in BYTE_ORDER_MARKS.items():
+        if data.startswith(marks):
+            fail(f"{name} looks like {other.upper()}: say --encoding {other}")
 
 
 def _check_delimiter(name: str, text: str, delimiter: str, quote: str) -> None:

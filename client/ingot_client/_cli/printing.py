@@ -52,14 +52,14 @@ def show_json(text: str) -> None:
     print(UNSAFE.sub(_escaped_json, text) if sys.stdout.isatty() else text)
 
 
-def show_table(header: Sequence[str], rows: Iterable[Sequence[str | int]], *, last_optional: bool = False) -> None:
+def show_table(header: Sequence[str], rows: Iterable[Sequence[str | int]], *, optional: Sequence[str] = ()) -> None:
     """Prints rows below a header, in columns as wide as they need to be; numbers to the right.
 
-    The last column may be left out if it is empty.
+    The `optional` columns are left out if they are empty, or hold only zeros.
     """
     rows = list(rows)
-    if last_optional and not any(row[-1] for row in rows):
-        header, rows = header[:-1], [row[:-1] for row in rows]
+    kept = [at for at, name in enumerate(header) if name not in optional or any(row[at] for row in rows)]
+    header, rows = [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
     lines = [list(header)]
     right = [False] * len(header)
     for row in rows:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from itertools import islice
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ingot_client._cli import options, writing
-from ingot_client._cli.options import Filter, OrderBy, TableName
+from ingot_client._cli.options import Filter, OrderBy, Output, TableName
 from ingot_client._cli.printing import plain, say, show_json, show_message, stdout_file
 from ingot_client._cli.session import session_of
 
@@ -116,10 +115,11 @@ def export(
     order_by: OrderBy = "",
     staged: Staged = "",
     deleted: Deleted = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE.")] = None,
+    output: Output = None,
 ) -> None:
     """Print the records of a table, all or those that a filter finds, as JSON, one per line; or save them as a file."""
     session = session_of(context)
+    output = options.named_file(output)
     with session.client() as ingot:
         target = output if output is not None else stdout_file(json=True)
         ingot.export_records(table, target, filter=filter_, order_by=order_by, **_shown(staged, deleted=deleted))
@@ -135,15 +135,15 @@ def delete(
 ) -> None:
     """Delete records by their keys. Keys without a record are no error."""
     session = session_of(context)
-    deleted = 0
     with session.client() as ingot:
-        for first in range(0, len(keys), 1000):
-            deleted += ingot.delete_records(table, keys[first : first + 1000])
+        parts = [ingot.delete_records(table, keys[first : first + 1000]) for first in range(0, len(keys), 1000)]
+    deleted, rehearsed = sum(part.deleted for part in parts), parts[0].validate_only
     if session.json:
         # As DeleteRecordsResponse: in the JSON of protobuf a 64-bit number is a text.
-        show_json(f'{{"deleted": "{deleted}"}}')
+        show_json(f'{{"deleted": "{deleted}", "validateOnly": {str(rehearsed).lower()}}}')
     else:
-        say(f"deleted {deleted:,} of {len(keys):,} records")
+        what = "deleted nothing, in a rehearsal; would be: deleted" if rehearsed else "deleted"
+        say(f"{what} {deleted:,} of {len(keys):,} records")
 
 
 def _shown(staged: str, *, deleted: bool) -> dict[str, str]:

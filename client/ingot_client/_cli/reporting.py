@@ -28,13 +28,13 @@ def report(session: Session, job: Import, *listed: Sequence[RecordError], unfetc
     if session.json:
         show_message(job.message)
         return
-    how = ", a rehearsal" if job.validate_only else ""
+    how = ", a rehearsal" if job.validate_only else ", being committed" if job.being_committed else ""
     show(f"import {plain(job.import_id)} into {plain(job.table)}: {_colored(job.state)}{how}")
     if job.state_message:
         show(f"  {plain(job.state_message)}")
     for batch in unfetched:
         show(f"  batch {plain(batch.batch_id)}, {plain(batch.uri)}: {plain(batch.status_message)}")
-    show(f"  {words(job.counts, would_be=job.would_be)}")
+    show(f"  {words(job.counts, would_be=job.would_be, dropped=job.final)}")
     if job.removed:
         show(f"  {job.removed:,} not named by the import: {'would be deleted' if job.would_be else 'deleted'}")
     # Warnings come last: they cost no record.
@@ -58,8 +58,8 @@ def has_warnings(job: Import) -> bool:
     return any(group.severity == WARNING for group in job.error_groups)
 
 
-def details(job: Import) -> None:
-    """Prints what else is known about the import, for people."""
+def details(job: Import, *, cut_off: bool = False) -> None:
+    """Prints what else is known about the import, for people. `cut_off`: not all of it was uploaded when it ended."""
     show("")
     facts = {
         "kind": job.kind,
@@ -72,7 +72,7 @@ def details(job: Import) -> None:
         "errors allowed": _budget(job),
         "labels": ", ".join(f"{name}={value}" for name, value in job.labels.items()),
         "request id": job.request_id,
-        "upload": job.upload.state,
+        "upload": job.upload.state + (" of what came: it was cut off" if cut_off else ""),
         "processing": job.processing.state,
         "batches": str(job.batch_count),
         "created": moment(job.create_time),
@@ -91,6 +91,8 @@ def manner(job: Import) -> Iterator[str]:
         yield "full replacement"
     if job.retry_of:
         yield f"retry of {job.retry_of}"
+    elif job.mended_from:
+        yield f"mended from {job.mended_from}"
 
 
 def _budget(job: Import) -> str:
@@ -102,8 +104,8 @@ def _budget(job: Import) -> str:
     return ", ".join(limits)
 
 
-def words(counts: Counts, *, would_be: bool = False) -> str:
-    """The counts as a sentence; what is zero is left out."""
+def words(counts: Counts, *, would_be: bool = False, dropped: bool = False) -> str:
+    """The counts as a sentence; what is zero is left out. `dropped`: what is pending will never be processed."""
 
     def parts(*names: str) -> str:
         return ", ".join(f"{getattr(counts, name):,} {name}" for name in names if getattr(counts, name))
@@ -111,6 +113,8 @@ def words(counts: Counts, *, would_be: bool = False) -> str:
     received = f"{counts.received:,} received"
     done = parts("created", "updated", "unchanged", "skipped", "deleted", "superseded")
     others = parts("rejected", "pending")
+    if dropped:
+        others = others.replace("pending", "dropped")
     if not would_be:
         return ", ".join(filter(None, (received, done, others)))
     known = ", ".join(filter(None, (received, others)))
@@ -127,7 +131,8 @@ def error_line(error: RecordError) -> str:
 
 def _group(group: ErrorGroup) -> str:
     became = "rejected" if group.severity != WARNING else "with a warning"
-    return plain(f"{group.count:,} {became}: {_what(group)}: {group.example.text}")
+    example = "e.g. " if group.count > 1 else ""
+    return plain(f"{group.count:,} {became}: {_what(group)}: {example}{group.example.text}")
 
 
 def _what(error: ErrorGroup | RecordError) -> str:

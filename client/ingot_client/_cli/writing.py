@@ -78,9 +78,8 @@ def write_records(session: Session, ingot: Client, table: str, given: Given, **r
         if session.json:
             show_message(told.message)
         else:
-            rehearsed = bool(rules.get("validate_only"))
-            what = "wrote nothing, in a rehearsal," if rehearsed else "wrote"
-            show(f"{what} to {plain(table)}: {words(told.counts, would_be=rehearsed)}")
+            what = "wrote nothing, in a rehearsal," if told.validate_only else "wrote"
+            show(f"{what} to {plain(table)}: {words(told.counts, would_be=told.validate_only)}")
             for fault in told.errors:
                 show(f"  {error_line(fault)}")
     if stopped is not None:
@@ -112,6 +111,7 @@ def _together(parts: Sequence[Written]) -> Written:
 
     whole = WriteRecordsResponse()
     whole.counts.SetInParent()
+    whole.validate_only = any(part.validate_only for part in parts)
     for part in parts:
         for count in whole.counts.DESCRIPTOR.fields:
             setattr(whole.counts, count.name, getattr(whole.counts, count.name) + getattr(part.counts, count.name))

@@ -78,8 +78,8 @@ def add(context: typer.Context, values: Values = None, type_: ValueType = None, 
         # As BlockValuesResponse: in the JSON of protobuf a 64-bit number is a text.
         show(f'{{"blocked": "{blocked}"}}')
     else:
-        values_ = "1 value" if len(given) == 1 else f"{len(given):,} values"
-        say(f"blocked {values_}, {blocked:,} new")
+        one = f"blocked 1 value, {'a new one' if blocked else 'which was blocked already'}"
+        say(one if len(given) == 1 else f"blocked {len(given):,} values, {blocked:,} of them new")
 
 
 @app.command("remove")

@@ -97,7 +97,7 @@ def _list(session: Session, import_id: str, batch: str, wanted: Mapping[str, str
     known = [group for group in groups if _matches(group, wanted)]
     tell_missing(known, shown)
     if not shown and not known and not session.json:
-        say("none of these" if any(wanted.values()) else "no errors and no warnings")
+        say("none of these is listed" if any(wanted.values()) else "no errors and no warnings")
 
 
 def _code(text: str) -> str:

@@ -7,13 +7,14 @@ import codecs
 import csv
 import io
 import zlib
-from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 
 from ingot.v1.batch_pb2 import Compression, DataFormat, FileType
 from ingot_client._errors import SourceDiffers
+from ingot_client._pieces import PIECE_BYTES
 from ingot_client._sources import Source
 
 ERRORS: Final = "ingot:errors"
@@ -49,37 +50,34 @@ async def check_rejects(source: Source, form: DataFormat | None, *, rejected_by:
 def rejecting_import(data: bytes, form: DataFormat) -> str | None:
     """The import that has rejected the first record of the data; empty if it does not tell, None if it is another."""
     text = _text(data, form)
-    members = _csv_members(text) if form.type == FileType.FILE_TYPE_CSV else _json_members(text)
-    first = next(members, None)
-    if first is None or ERRORS not in first:
+    first = _first_row(text) if form.type == FileType.FILE_TYPE_CSV else _first_object(text)
+    if ERRORS not in first:
         return None
-    # A spreadsheet shows the apostrophe in front of a number that is to stay a text.
+    # An apostrophe in front of a number keeps it a text in a spreadsheet.
     return str(first.get(IMPORT) or "").strip().removeprefix("'")
 
 
 def _text(data: bytes, form: DataFormat) -> str:
     try:
         if form.compression == Compression.COMPRESSION_GZIP:
-            data = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(data, 1024 * 1024)
+            data = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(data, PIECE_BYTES)
         return codecs.getincrementaldecoder(form.encoding or "utf-8")().decode(data).removeprefix("\ufeff")
     except (LookupError, ValueError, zlib.error):
         return ""
 
 
-def _csv_members(text: str) -> Iterator[dict[str, Any]]:
+def _first_row(text: str) -> dict[str, Any]:
     for delimiter in DELIMITERS:
-        try:
-            rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        with suppress(csv.Error):
             header = [name.strip() for name in next(rows, [])]
             if ERRORS in header:
-                yield dict.fromkeys(header, "") | dict(zip(header, next(rows, []), strict=False))
-                return
-        except csv.Error:
-            continue
+                return dict.fromkeys(header, "") | dict(zip(header, next(rows, []), strict=False))
+    return {}
 
 
-def _json_members(text: str) -> Iterator[dict[str, Any]]:
+def _first_object(text: str) -> dict[str, Any]:
     try:
-        yield msgspec.json.decode(text.lstrip().partition("\n")[0], type=dict[str, Any])
-    except msgspec.DecodeError:
-        return
+        return msgspec.json.decode(text.lstrip().partition("\n")[0], type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError):
+        return {}

@@ -20,8 +20,9 @@ from ingot.v1 import import_pb2
 from ingot.v1.field_pb2 import ReadingOptions
 from ingot.v1.record_error_pb2 import ErrorSeverity, RecordError, RecordErrorCode
 from ingot.v1.stage_pb2 import ErrorGroup, RecordCounts, StageProgress, StageState
+from ingot_client import Counts, Progress
 from ingot_client._cli.app import shared_first
-from ingot_client._cli.bars import Bars, amount
+from ingot_client._cli.bars import Bars, _RichBars, amount
 from ingot_client._cli.printing import plain
 from tests.client.fake import Call, FakeServer
 
@@ -455,6 +456,31 @@ async def test_terminal_shows_a_second_pass_while_an_import_is_committed(fake: F
     last = [line for line in shown.split("\r\n") if "records" in line][-2:]
     assert ["processing" in last[0], "commit" in last[1]] == [True, True]
     assert all("200 of 200 records" in line for line in last)
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"), [("CANCELLED", "18.6 MB of 22.6 MB"), ("PROCESSING", "18.6 MB of 18.6 MB")]
+)
+def test_bar_of_an_upload_that_was_cut_off_is_not_full(state: str, shown: str) -> None:
+    bars = _RichBars("upload", committing=False)
+    bars.show(Progress("1", state, "BYTES", 18_600_000, 22_600_000, Counts()))
+    upload = bars.bars.tasks[0]
+    assert upload.fields["amount"] == shown
+    assert (upload.completed == upload.total) == (state == "PROCESSING")
+
+
+async def test_show_tells_that_an_import_is_being_committed(fake: FakeServer, ingot: Command) -> None:
+    fake.imports["1"] = import_pb2.Import(
+        import_id="1",
+        table="t",
+        staged=True,
+        state=import_pb2.IMPORT_STATE_PROCESSING,
+        counts=RecordCounts(received=200, created=200),
+        processing=StageProgress(percent=100),
+    )
+    assert (await ingot("show", "1")).out.startswith("import 1 into t: PROCESSING\n")
+    fake.imports["1"].processing.percent = 25
+    assert (await ingot("show", "1")).out.startswith("import 1 into t: PROCESSING, being committed\n")
 
 
 async def test_terminal_shows_how_much_the_server_has_fetched(fake: FakeServer, ingot: Command) -> None:

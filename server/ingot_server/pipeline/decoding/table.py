@@ -121,7 +121,8 @@ class TableDecoder:
         else:
             fault = header.fault.message
         if fault:
-            message = f"The header, on line {self._line}, cannot be used: {fault}. Nothing after it was read."
+            why = fault.removesuffix(".")
+            message = f"The header, on line {self._line}, cannot be used: {why}. Nothing after it was read."
             found.reject(self._line, header.text, Fault(ErrorCode.UNREADABLE_REST, message))
             self._lost = True
         else:

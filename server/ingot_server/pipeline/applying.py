@@ -26,20 +26,21 @@ if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
 
 _WAITS_MAX = 63
-"""After some failures only one part of so many is tried as new."""
+"""After some failures only one part of so many is tried."""
+_WORTHWHILE = 4
+"""To look for unchanged records pays if they are one of so many."""
 _ROWS_ON_LOOP_MAX = 10
 """More rows than this are mapped in a thread: one may have many references."""
 
 
-class LikelyNew:
-    """Whether the next records of a batch are likely to have keys that are all new, going by those before.
+class Likely:
+    """Whether something is likely to be so of the next records of a batch, going by those before.
 
-    Where it is not so, the try costs little: it ends at the first key that is there. But after some new records it
-    costs what writing them has cost, so there are fewer and fewer tries.
+    Where it is not, a try costs little, but it does cost something: there are fewer and fewer of them.
     """
 
     def __init__(self, *, so_far: bool) -> None:
-        """`so_far` says whether all keys of the batch were new until now."""
+        """`so_far` says whether it was so of the batch until now."""
         self._waits = self._to_wait = 0 if so_far else _WAITS_MAX
 
     @property
@@ -54,6 +55,17 @@ class LikelyNew:
         self._to_wait = self._waits
 
 
+class Hopes:
+    """What may spare most of the work, if it is so of the next records of a batch."""
+
+    def __init__(self, *, all_new: bool) -> None:
+        """`all_new` says whether all keys of the batch were new until now."""
+        self.new = Likely(so_far=all_new)
+        """That all keys are new: then the records are copied straight into the table."""
+        self.unchanged = Likely(so_far=True)
+        """That many records are in the table just as they are: then these are only looked at."""
+
+
 @dataclass(slots=True)
 class Prepared:
     """Records, prepared by the rules of their table."""
@@ -66,8 +78,8 @@ class Prepared:
     """What the database refuses, by position."""
     keyed: Keyed = field(default_factory=Keyed)
     """The records with their keys, where nothing but these has to be known."""
-    likely_new: "LikelyNew | None" = None
-    """Whether to hope that all keys are new; None: it is not worth the try."""
+    hopes: Hopes | None = None
+    """What is worth a try; None: nothing."""
     rows: list[Row] | None = None
     """Elsewhere the records with their values, until they are taken."""
 
@@ -217,13 +229,21 @@ async def _apply_plain(connection: "Connection", prepared: Prepared, writer: int
 
 
 async def _replace(connection: "Connection", prepared: Prepared, writer: int, keyed: Sequence[KeyedRecord]) -> Counts:
-    table_id, likely_new = prepared.target.table_id, prepared.likely_new
-    if keyed and likely_new is not None and likely_new.is_so:
-        counts = await records.record_create(connection, table_id, writer, keyed)
-        likely_new.learn(is_so=counts is not None)
-        if counts is not None:
-            return counts
-    return await records.record_apply(connection, table_id, writer, keyed)
+    table_id, hopes = prepared.target.table_id, prepared.hopes
+    if not keyed or hopes is None:
+        return await records.record_apply(connection, table_id, writer, keyed)
+    if hopes.new.is_so:
+        created = await records.record_create(connection, table_id, writer, keyed)
+        hopes.new.learn(is_so=created is not None)
+        if created is not None:
+            return created
+    unchanged = Counts()
+    if hopes.unchanged.is_so and len({key for key, _ in keyed}) == len(keyed):
+        differing = await records.record_differing(connection, table_id, keyed)
+        number = len(keyed) - len(differing)
+        hopes.unchanged.learn(is_so=number * _WORTHWHILE >= len(keyed))
+        unchanged, keyed = Counts(received=number, unchanged=number), differing
+    return unchanged + await records.record_apply(connection, table_id, writer, keyed)
 
 
 def _fold_plain(keyed: Keyed, fold: Fold) -> list[Finding]:

@@ -18,7 +18,7 @@ from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.imports import ImportState, final_state
 from ingot_server.domain.progress import Counts
 from ingot_server.domain.records import ErrorStage, Severity
-from ingot_server.pipeline.applying import Applied, LikelyNew, apply
+from ingot_server.pipeline.applying import Applied, Hopes, apply
 from ingot_server.pipeline.leasing import kept
 from ingot_server.pipeline.processing import (
     WARNINGS_SHARE,
@@ -137,7 +137,7 @@ class _Commit:
         self._lease = lease
         self._limits = limits
         self._course = course
-        self._likely_new = LikelyNew(so_far=True)
+        self._hopes = Hopes(all_new=True)
 
     async def run(self) -> None:
         """Raises LeaseLost, _Refused."""
@@ -206,7 +206,7 @@ class _Commit:
 
     async def _apply_chunk(self, connection: "Connection", batch_seq: int, prepared: PreparedChunk) -> Counts:
         async def attempt() -> Applied:
-            prepared.records.likely_new = self._likely_new
+            prepared.records.hopes = self._hopes
             return await apply(connection, prepared.records, self._lease.import_id)
 
         try:

@@ -6,7 +6,7 @@ common. A chunk may be done before the one before it; whoever takes the batch ov
 
 import asyncio
 
-from ingot_server.pipeline.applying import LikelyNew
+from ingot_server.pipeline.applying import Hopes
 from ingot_server.pipeline.processing import PreparedChunk, WriteLimits, adopt_keys, prepare_chunk, write
 from ingot_server.pipeline.settling import end_if_due
 from ingot_server.storage import chunks
@@ -28,7 +28,7 @@ class Turn:
         self._lease = lease
         self._limits = limits
         self._ends = ends
-        self._likely_new = LikelyNew(so_far=lease.all_new)
+        self._hopes = Hopes(all_new=lease.all_new)
         self._writing: dict[asyncio.Task[None], PreparedChunk] = {}
 
     async def run(self) -> None:
@@ -66,7 +66,7 @@ class Turn:
             task.result()
 
     async def _write(self, prepared: PreparedChunk) -> None:
-        prepared.records.likely_new = self._likely_new
+        prepared.records.hopes = self._hopes
         await write(self._database, self._lease, prepared, self._limits)
         if self._lease.has_budget:
             await end_if_due(self._database, self._lease.import_id)

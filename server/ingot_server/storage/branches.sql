@@ -23,8 +23,8 @@ WITH touched AS (
     ON CONFLICT (table_id, key) DO NOTHING
     RETURNING key, existed
 )
-INSERT INTO record (table_id, writer, create_time, update_time, rewritten, key, data)
-SELECT $1, writer, create_time, update_time, false, found.key, data
+INSERT INTO record (table_id, writer, create_time, update_time, rewritten, key, data, digest)
+SELECT $1, writer, create_time, update_time, false, found.key, data, digest
 FROM (SELECT key FROM touched WHERE existed ORDER BY key) AS wanted
 CROSS JOIN LATERAL (
     SELECT *

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import asyncpg
+from xxhash import xxh3_64_intdigest
 
 from ingot_server.domain.errors import DatabaseUnavailable, FilterTooSlow
 from ingot_server.domain.filters import Condition, Order, Own
@@ -29,6 +30,7 @@ HELD_KEYS_MIN = 10
 
 sql = Queries("records.sql")
 
+_COPIED = ["key", "data", "digest", "table_id", "writer"]
 # The backslash first: the others are escaped with it.
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\r": "\\r", "\n": "\\n"}
 
@@ -55,7 +57,8 @@ async def record_apply(connection: "Connection", table_id: int, writer: int, rec
         return Counts()
     first, repeated = _split_repeated(records)
     await connection.execute(sql.record_stage)
-    await connection.copy_records_to_table("incoming", records=first, columns=["key", "data"])
+    rows = [(key, text, _digest(text)) for key, text in first]
+    await connection.copy_records_to_table("incoming", records=rows, columns=["key", "data", "digest"])
     row = await connection.fetchrow(sql.record_apply, table_id, writer)
     assert row is not None  # noqa: S101 an aggregate always has one row
     created, updated, superseded = row
@@ -74,6 +77,21 @@ async def record_apply(connection: "Connection", table_id: int, writer: int, rec
     )
 
 
+async def record_differing(
+    connection: "Connection", table_id: int, records: Sequence[KeyedRecord]
+) -> Sequence[KeyedRecord]:
+    """Those of records with distinct keys that are new, or for which the table does not hold just this text.
+
+    Takes a third of the time in which `record_apply` finds them unchanged, and locks nothing: the others were in the
+    table at some moment of the caller's transaction.
+    """
+    texts = dict(records)
+    row = await connection.fetchrow(sql.record_digests, table_id, list(texts))
+    assert row is not None  # noqa: S101 an aggregate always has one row
+    unchanged = {key for key, digest in zip(*row, strict=True) if digest == _digest(texts[key])}
+    return [record for record in records if record[0] not in unchanged] if unchanged else records
+
+
 async def record_create(
     connection: "Connection", table_id: int, writer: int, records: Sequence[KeyedRecord]
 ) -> Counts | None:
@@ -86,22 +104,28 @@ async def record_create(
     try:
         async with connection.transaction():
             # As text, which is made for all records at once: asyncpg would take longer for them than PostgreSQL.
-            await connection.copy_to_table(
-                "record", source=io.BytesIO(lines), columns=["key", "data", "table_id", "writer"], format="text"
-            )
+            await connection.copy_to_table("record", source=io.BytesIO(lines), columns=_COPIED, format="text")
     except asyncpg.UniqueViolationError:
         return None
     return Counts(received=len(records), created=len(records))
 
 
 def _copy_lines(records: Sequence[KeyedRecord], table_id: int, writer: int) -> bytes:
-    """The text format of COPY, sorted by key: key, data, table id and writer of each record."""
+    """The text format of COPY, sorted by key: the columns _COPIED of each record."""
     records = sorted(records)
     end = f"\t{table_id}\t{writer}\n"
     # A key has no NUL, and the text of a record is on one line.
     keys = _escaped([key for key, _ in records], "\0")
     texts = _escaped([text for _, text in records], "\n")
-    return "".join([f"{key}\t{text}{end}" for key, text in zip(keys, texts, strict=True)]).encode()
+    digests = [_digest(text) for _, text in records]
+    return "".join(
+        [f"{key}\t{text}\t{digest}{end}" for key, text, digest in zip(keys, texts, digests, strict=True)]
+    ).encode()
+
+
+def _digest(text: str) -> int:
+    """XXH3 of a text, which of two different ones is the same once in 2**64 times, as PostgreSQL's bigint."""
+    return xxh3_64_intdigest(text.encode()) - 2**63
 
 
 def _escaped(texts: list[str], separator: str) -> list[str]:

@@ -22,6 +22,8 @@ CREATE TABLE branch_key (
 
 -- The fields that `writer` has filled, in an import that fills what is empty.
 ALTER TABLE record ADD COLUMN filled text[];
+-- XXH3 of the JSON text that `data` was made from; NULL if it is not known. A record with the same text is the same.
+ALTER TABLE record ADD COLUMN digest bigint;
 -- So that new records can be copied with nothing but what differs.
 ALTER TABLE record
     ALTER COLUMN create_time SET DEFAULT now(),

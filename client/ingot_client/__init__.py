@@ -26,6 +26,8 @@ __all__ = [
     "Deleted",
     "ErrorGroup",
     "Field",
+    "FileImportOptions",
+    "FileOptions",
     "FilterTooSlow",
     "Import",
     "ImportNotFound",
@@ -113,7 +115,8 @@ if TYPE_CHECKING:
         UploadConflict,
         UploadInterrupted,
     )
-    from ingot_client._options import ImportOptions
+    from ingot_client._formats import FileOptions
+    from ingot_client._options import FileImportOptions, ImportOptions
     from ingot_client._outcomes import Counts, Deleted, ErrorGroup, RecordError, Stage, StoredRecord, Written
     from ingot_client._paging import Pages
     from ingot_client._sync_client import Client
@@ -126,7 +129,17 @@ def __getattr__(name: str) -> object:
 
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    modules = ("_errors", "_paging", "_outcomes", "_views", "_options", "_definitions", "_async_client", "_sync_client")
+    modules = (
+        "_errors",
+        "_paging",
+        "_outcomes",
+        "_views",
+        "_formats",
+        "_options",
+        "_definitions",
+        "_async_client",
+        "_sync_client",
+    )
     for module in modules:
         found: object = getattr(import_module(f"{__name__}.{module}"), name, None)
         if found is not None:

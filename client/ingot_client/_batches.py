@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import AsyncIterable, Iterable, Sequence
-from typing import IO, Any
+from typing import IO, Any, Unpack
 
 from ingot.v1.batch_pb2 import DataFormat
 from ingot.v1.batch_service_pb2 import GetBatchRequest, ListBatchesRequest, ReferenceBatchRequest
 from ingot_client import _user_code
 from ingot_client._connection import Connection
 from ingot_client._files import file_format, opened
-from ingot_client._formats import reference_format
+from ingot_client._formats import FileOptions, reference_format
 from ingot_client._paging import Pages
 from ingot_client._sources import Source, record_source
 from ingot_client._uploading import OnProgress, Upload
@@ -43,30 +43,15 @@ class BatchCalls:
         batch_id: str,
         file: str | os.PathLike[str] | IO[bytes],
         *,
-        type: str | None = None,
-        sheet: str | None = None,
-        delimiter: str | None = None,
-        quote: str | None = None,
-        encoding: str | None = None,
-        columns: Sequence[str] = (),
-        compression: str | None = None,
         on_progress: OnProgress | None = None,
+        **how: Unpack[FileOptions],
     ) -> Batch:
         """Uploads a file as a batch and finishes it. See `import_file` for how it is read.
 
         The same call again goes on where it stopped.
         """
-        form = file_format(
-            file,
-            type=type,
-            sheet=sheet,
-            delimiter=delimiter,
-            quote=quote,
-            encoding=encoding,
-            columns=columns,
-            compression=compression,
-        )
-        source = await _user_code.unwrapped(opened(file, form, sheet))
+        form = file_format(file, **how)
+        source = await _user_code.unwrapped(opened(file, form, how.get("sheet")))
         return await _user_code.unwrapped(self._upload(import_id, batch_id, source, form, on_progress))
 
     async def reference_batch(
@@ -74,28 +59,13 @@ class BatchCalls:
         import_id: str,
         batch_id: str,
         uri: str,
-        *,
-        type: str | None = None,
-        sheet: str | None = None,
-        delimiter: str | None = None,
-        quote: str | None = None,
-        encoding: str | None = None,
-        columns: Sequence[str] = (),
-        compression: str | None = None,
+        **how: Unpack[FileOptions],
     ) -> Batch:
         """Makes a batch that the server fetches by itself, and returns at once. See `import_reference` for the file.
 
         The import may be finished meanwhile. The same call again changes nothing.
         """
-        form = reference_format(
-            type=type,
-            sheet=sheet,
-            delimiter=delimiter,
-            quote=quote,
-            encoding=encoding,
-            columns=columns,
-            compression=compression,
-        )
+        form = reference_format(**how)
         return await self._refer(import_id, batch_id, uri, form)
 
     async def get_batch(self, import_id: str, batch_id: str) -> Batch:

@@ -5,13 +5,13 @@ staged ──► AWAITING_COMMIT ──commit──► SUCCEEDED      rejects �
 """
 
 import os
-from collections.abc import Sequence
-from typing import IO
+from typing import IO, Unpack
 from uuid import uuid4
 
 from ingot.v1.import_service_pb2 import CommitImportRequest, RetryImportRequest
 from ingot_client import _user_code
 from ingot_client._files import file_format, opened
+from ingot_client._formats import FileOptions
 from ingot_client._importing import Tell, WholeImports
 from ingot_client._options import spec_again
 from ingot_client._patience import Patience
@@ -57,16 +57,10 @@ class ContinuedImports(WholeImports):
         import_id: str,
         file: str | os.PathLike[str] | IO[bytes],
         *,
-        type: str | None = None,
-        sheet: str | None = None,
-        delimiter: str | None = None,
-        quote: str | None = None,
-        encoding: str | None = None,
-        columns: Sequence[str] = (),
-        compression: str | None = None,
         request_id: str | None = None,
         wait: bool = True,
         on_progress: OnProgress | None = None,
+        **how: Unpack[FileOptions],
     ) -> Import:
         """Imports a file of mended records, as from `export_rejects`, in the way of the import that rejected them.
 
@@ -74,18 +68,9 @@ class ContinuedImports(WholeImports):
         delete all other records. A label more, `mended_from`, names the import, if there is room for it. SourceDiffers
         if the records were rejected by another import. See `import_file` for the file and for the rest.
         """
-        form = file_format(
-            file,
-            type=type,
-            sheet=sheet,
-            delimiter=delimiter,
-            quote=quote,
-            encoding=encoding,
-            columns=columns,
-            compression=compression,
-        )
+        form = file_format(file, **how)
         spec = spec_again(await self.get_import(import_id))
-        source = await _user_code.unwrapped(opened(file, form, sheet))
+        source = await _user_code.unwrapped(opened(file, form, how.get("sheet")))
         run = self._import(spec, source, form, request_id, None, on_progress, wait=wait, mends=import_id)
         return await _user_code.unwrapped(run)
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import PurePath
-from typing import Final
+from typing import Final, TypedDict
 
 from ingot.v1.batch_pb2 import Compression, CsvOptions, DataFormat, FileType
 from ingot_client._translating import names, number
@@ -31,6 +31,27 @@ SUFFIXES: Final = {
     ".tsv": ("csv", "\t"),
     ".json": ("json", ""),
 }
+
+
+class FileOptions(TypedDict, total=False):
+    """How a file is read. All of it may be left out, if its name tells enough.
+
+    `type`: ndjson, csv or json, which is one array of objects; for a file that the server fetches also excel or
+        parquet. By default the suffix tells.
+    `sheet`: the sheet of an Excel workbook; by default the first.
+    `delimiter`, `quote`: the characters that separate and enclose the cells of CSV.
+    `encoding`: of the text, as in latin-1; by default UTF-8, or what a byte order mark says.
+    `columns`: the names of the columns of CSV without a header.
+    `compression`: GZIP, ZSTD or NONE, in any case; by default .gz or .zst behind the suffix tells.
+    """
+
+    type: str | None
+    sheet: str | None
+    delimiter: str | None
+    quote: str | None
+    encoding: str | None
+    columns: Iterable[str]
+    compression: str | None
 
 
 class TypeUnknown(ValueError):

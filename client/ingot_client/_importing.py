@@ -5,7 +5,7 @@ The upload is the batch `main`. An import that was interrupted goes on by the sa
 """
 
 import os
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import IO, Any, Final, Unpack
@@ -25,7 +25,7 @@ from ingot_client._errors import (
 from ingot_client._files import file_format, opened
 from ingot_client._imports import ImportCalls
 from ingot_client._likeness import difference
-from ingot_client._options import ImportOptions, import_spec
+from ingot_client._options import FileImportOptions, ImportOptions, apart, import_spec
 from ingot_client._rejects import check_rejects
 from ingot_client._sources import Source, record_source
 from ingot_client._uploading import OnProgress
@@ -80,18 +80,11 @@ class WholeImports(ImportCalls, BatchCalls):
         table: str,
         file: str | os.PathLike[str] | IO[bytes],
         *,
-        type: str | None = None,
-        sheet: str | None = None,
-        delimiter: str | None = None,
-        quote: str | None = None,
-        encoding: str | None = None,
-        columns: Sequence[str] = (),
-        compression: str | None = None,
         request_id: str | None = None,
         resume: str | None = None,
         wait: bool = True,
         on_progress: OnProgress | None = None,
-        **options: Unpack[ImportOptions],
+        **options: Unpack[FileImportOptions],
     ) -> Import:
         """Imports a file into a table, and returns the import as `import_records` does; see there for the rest.
 
@@ -104,18 +97,10 @@ class WholeImports(ImportCalls, BatchCalls):
         them; `sheet` names the workbook's sheet, by default the first. They need the extra `tabular`, or raise
         TabularUnavailable, and TabularFault if they cannot be read; both are in `ingot_tabular`.
         """
-        form = file_format(
-            file,
-            type=type,
-            sheet=sheet,
-            delimiter=delimiter,
-            quote=quote,
-            encoding=encoding,
-            columns=columns,
-            compression=compression,
-        )
-        spec = import_spec(table, **options)
-        source = await _user_code.unwrapped(opened(file, form, sheet))
+        how, what = apart(options)
+        form = file_format(file, **how)
+        spec = import_spec(table, **what)
+        source = await _user_code.unwrapped(opened(file, form, how.get("sheet")))
         run = self._import(spec, source, form, request_id, resume, on_progress, wait=wait)
         return await _user_code.unwrapped(run)
 

@@ -1,10 +1,11 @@
 """What an import is to do, as the user says it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypedDict
+from typing import Final, TypedDict, cast
 
 from ingot.v1.import_pb2 import ImportSpec, Reconcile
 from ingot.v1.write_mode_pb2 import WriteMode
+from ingot_client._formats import FileOptions
 from ingot_client._translating import names, number, spelled
 from ingot_client._views import MENDED_FROM, Import, Reading
 
@@ -50,6 +51,17 @@ class ImportOptions(TypedDict, total=False):
     max_errors: int | None
     max_error_ratio: float | None
     labels: Mapping[str, str] | None
+
+
+class FileImportOptions(ImportOptions, FileOptions):
+    """What an import of a file is to do, and how the file is read."""
+
+
+def apart(options: FileImportOptions) -> tuple[FileOptions, ImportOptions]:
+    """How the file is read, and what the import is to do."""
+    how = {name: value for name, value in options.items() if name in FileOptions.__annotations__}
+    what = {name: value for name, value in options.items() if name not in how}
+    return cast("FileOptions", how), cast("ImportOptions", what)
 
 
 def import_spec(

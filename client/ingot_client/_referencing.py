@@ -1,6 +1,5 @@
 """Whole imports of files that the server fetches by itself."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Unpack
@@ -11,7 +10,7 @@ from ingot_client._continuing import teller
 from ingot_client._errors import BatchNotFound, ImportStateRefused, IngotError, ScopeMissing, SourceDiffers, Transient
 from ingot_client._formats import reference_format
 from ingot_client._importing import BATCH_ID, WholeImports
-from ingot_client._options import ImportOptions, import_spec
+from ingot_client._options import FileImportOptions, apart, import_spec
 from ingot_client._uploading import OnProgress
 from ingot_client._views import Import
 
@@ -24,17 +23,10 @@ class ReferenceImports(WholeImports):
         table: str,
         uri: str,
         *,
-        type: str | None = None,
-        sheet: str | None = None,
-        delimiter: str | None = None,
-        quote: str | None = None,
-        encoding: str | None = None,
-        columns: Sequence[str] = (),
-        compression: str | None = None,
         request_id: str | None = None,
         wait: bool = True,
         on_progress: OnProgress | None = None,
-        **options: Unpack[ImportOptions],
+        **options: Unpack[FileImportOptions],
     ) -> Import:
         """Has the server fetch a file and import it; returns the import when it has ended, or awaits its commit.
 
@@ -45,17 +37,10 @@ class ReferenceImports(WholeImports):
         The server goes on by itself, and after a fault at the same byte, whether or not anybody waits. If it cannot
         fetch the file, `status_message` of the batch says why. See `import_records` for the options and the rest.
         """
-        form = reference_format(
-            type=type,
-            sheet=sheet,
-            delimiter=delimiter,
-            quote=quote,
-            encoding=encoding,
-            columns=columns,
-            compression=compression,
-        )
+        how, what = apart(options)
+        form = reference_format(**how)
         run = self._import_reference(
-            await self._create_import(import_spec(table, **options), request_id),
+            await self._create_import(import_spec(table, **what), request_id),
             uri,
             form,
             request_id,

@@ -11,6 +11,7 @@ from bench.bench import Bench, WrongOutcome, outcome
 from bench.commands import run
 from bench.measures.latency import percentile
 from bench.peers import cases as peers
+from bench.processes import processes
 
 SMALL_RECORDS = (1, 10, 100)
 CALLERS = (1, 10, 100)
@@ -222,6 +223,7 @@ CASES: dict[str, Case] = {
     case.__name__: case for case in (sql, copy, ingot, bad, formats, contacts, trial, parallel, small, watched)
 }
 MORE: dict[str, Case] = {
-    case.__name__: case for case in (ghz, long, peers.dlt, peers.dlt_arrow, peers.target_postgres, peers.pgloader)
+    case.__name__: case
+    for case in (ghz, long, processes, peers.dlt, peers.dlt_arrow, peers.target_postgres, peers.pgloader)
 }
 """What takes long or needs other programs, and is measured only if it is asked for."""

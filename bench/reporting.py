@@ -23,6 +23,19 @@ SHOWN = (
 )
 """What the bars show, of a run without peers."""
 
+UNITS = {
+    "per_second": "/s",
+    "p50_ms": "ms p50",
+    "p95_ms": "ms p95",
+    "p99_ms": "ms p99",
+    "mib": "MiB",
+    "client_us": "µs client",
+    "server_us": "µs server",
+    "api_us": "µs API",
+    "workers_us": "µs workers",
+    "postgres_us": "µs PostgreSQL",
+}
+
 
 def table(summary: dict[str, Any]) -> str:
     """Rates, ratios and figures, in columns."""
@@ -35,7 +48,7 @@ def table(summary: dict[str, Any]) -> str:
         lines.append(f"{name:<44} {ratio:>13.2f}   {goal}{'' if met else '  MISSED'}")
     lines.append("")
     for name, units in summary["figures"].items():
-        values = "  ".join(f"{value:>10,.1f} {_unit(unit)}" for unit, value in units.items())
+        values = "  ".join(f"{value:>10,.1f} {UNITS[unit]}" for unit, value in units.items())
         missed = any(value > LIMITS.get((name, unit), value) for unit, value in units.items())
         lines.append(f"{name:<44} {values}{'  MISSED' if missed else ''}")
     return "\n".join(lines)
@@ -75,14 +88,10 @@ def _markdown(summary: dict[str, Any], name: str) -> Iterator[str]:
     if summary["figures"]:
         yield "\n| | |\n|---|---|"
     for figure, units in summary["figures"].items():
-        yield f"| {figure} | {', '.join(f'{value:,.1f} {_unit(unit)}' for unit, value in units.items())} |"
+        yield f"| {figure} | {', '.join(f'{value:,.1f} {UNITS[unit]}' for unit, value in units.items())} |"
 
 
 def _goal(name: str, ratio: float) -> tuple[str, bool]:
     """What a ratio is to be, and whether it is."""
     goal = GOALS.get(name)
     return ("", True) if goal is None else (f"at least {goal:g}", ratio >= goal)
-
-
-def _unit(unit: str) -> str:
-    return {"per_second": "/s", "p50_ms": "ms p50", "p95_ms": "ms p95", "p99_ms": "ms p99", "mib": "MiB"}[unit]

@@ -32,6 +32,11 @@ class Server:
         return self._process.pid
 
     @property
+    def postmaster(self) -> int:
+        """PostgreSQL's first process."""
+        return int((self.data_dir / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
+
+    @property
     def socket(self) -> str:
         """The folder of PostgreSQL's socket."""
         return parse_qs(urlsplit(self.dsn).query)["host"][0]
@@ -111,26 +116,39 @@ def environment(settings: Mapping[str, object]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def running_server(folder: Path) -> AsyncIterator[Server]:
+async def running_server(folder: Path, *arguments: str) -> AsyncIterator[Server]:
     """A server on a new data folder, until the end of the block."""
     data_dir = folder / "data"
     # As shipped, but that a hundred callers may have an import each.
-    settings = {"address": "127.0.0.1:0", "data_dir": data_dir, "open_imports_max": 1_000, "log_level": "WARNING"}
+    settings = {"address": "127.0.0.1:0", "data_dir": data_dir, "open_imports_max": 1_000}
+    async with _running("serve", *arguments, says="Ingot listens on ", **settings) as process:
+        dsn = await EmbeddedPostgres(data_dir).dsn_of_running()
+        assert dsn is not None
+        yield Server(process, data_dir, dsn)
+
+
+@asynccontextmanager
+async def running_workers(server: Server) -> AsyncIterator[int]:
+    """Workers beside a server, until the end of the block; the id of their process."""
+    async with _running("work", says="Ingot works ", database_url=server.dsn) as process:
+        yield process.pid
+
+
+@asynccontextmanager
+async def _running(*arguments: str, says: str, **settings: object) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("ingot-server"),
-        "serve",
-        env=environment(settings),
+        *arguments,
+        env=environment(settings | {"log_level": "WARNING"}),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
     )
     try:
         assert process.stdout is not None
         line = (await process.stdout.readline()).decode()
-        if not line.startswith("Ingot listens on "):
+        if not line.startswith(says):
             raise RuntimeError(f"the server did not start: {line}")
-        dsn = await EmbeddedPostgres(data_dir).dsn_of_running()
-        assert dsn is not None
-        yield Server(process, data_dir, dsn)
+        yield process
     finally:
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)

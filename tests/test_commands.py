@@ -94,7 +94,27 @@ async def test_serve_says_why_it_cannot_reach_the_database() -> None:
     assert "ConnectionRefusedError" in said
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["keys"], ["keys", "create"]])
+async def test_serve_refuses_a_nonsensical_number_of_processes() -> None:
+    code, _, said = await ingot_server("serve", "--processes", "0")
+    assert (code, "INGOT_PROCESSES" in said) == (1, True)
+
+
+async def test_check_knows_how_many_connections_all_processes_may_open(database_url: str) -> None:
+    settings = {"database_url": database_url, "address": "127.0.0.1:0", "database_connections": 100}
+    code, _, said = await ingot_server("check", processes=2, **settings)
+    assert (code, said.strip()) == (0, "No problem found.")
+    code, _, said = await ingot_server("check", processes=3, **settings)
+    assert (code, "300 connections together, and PostgreSQL allows 200" in said) == (1, True)
+
+
+async def test_workers_without_an_api_need_a_database_that_is_shared(open_folder: Path) -> None:
+    for processes in (1, 2):
+        code, _, said = await ingot_server("work", data_dir=open_folder / "unshared", processes=processes)
+        assert (code, "INGOT_DATABASE_URL" in said) == (1, True)
+    assert not (open_folder / "unshared").exists()
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["work"], ["check"], ["keys"], ["keys", "create"]])
 async def test_help_has_a_short_name(command: list[str]) -> None:
     code, said, _ = await ingot_server(*command, "-h")
     assert (code, "Usage: " in said) == (0, True)

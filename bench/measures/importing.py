@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +24,25 @@ async def import_records(table: str, records: int, **options: Any) -> dict[str, 
     return await _timed(lambda ingot: ingot.import_records(table, fields(records), wait=False, **options))
 
 
-async def import_parts(table: str, path: str, imports: int, **options: Any) -> dict[str, Any]:
-    """A file, in as many imports at the same time."""
+async def import_parts(table: str, path: str, imports: int, clients: int = 1, **options: Any) -> dict[str, Any]:
+    """A file, in as many imports at the same time, by so many clients with a connection each."""
     lines = await asyncio.to_thread(lambda: Path(path).read_bytes().splitlines(keepends=True))
     parts = [BytesIO(b"".join(lines[number::imports])) for number in range(imports)]
-    async with AsyncClient() as ingot:
-        await connected(ingot)
-        began = time.perf_counter()
-        jobs = await asyncio.gather(*(ingot.import_file(table, part, type="ndjson", **options) for part in parts))
+    async with AsyncExitStack() as stack:
+        ingots = [await stack.enter_async_context(AsyncClient()) for _ in range(clients)]
+        for ingot in ingots:
+            await connected(ingot)
+        began, processor_began = time.perf_counter(), time.process_time()
+        jobs = await asyncio.gather(
+            *(
+                ingot.import_file(table, part, type="ndjson", **options)
+                for ingot, part in zip(cycle(ingots), parts, strict=False)
+            )
+        )
         seconds = time.perf_counter() - began
     return {
         "seconds": seconds,
+        "processor_seconds": time.process_time() - processor_began,
         "state": ", ".join({job.state for job in jobs}),
         "counts": {name: sum(asdict(job.counts)[name] for job in jobs) for name in asdict(jobs[0].counts)},
     }
@@ -50,13 +60,14 @@ async def commit(import_id: str) -> dict[str, Any]:
 async def _timed(begin: Callable[[AsyncClient], Awaitable[Import]]) -> dict[str, Any]:
     async with AsyncClient() as ingot:
         await connected(ingot)
-        began = time.perf_counter()
+        began, processor_began = time.perf_counter(), time.process_time()
         job = await begin(ingot)
         acknowledged = time.perf_counter()
         async for newest in ingot.watch(job.import_id):
             job = newest
         return {
             "seconds": time.perf_counter() - began,
+            "processor_seconds": time.process_time() - processor_began,
             "acknowledged_seconds": acknowledged - began,
             "import_id": job.import_id,
             "state": job.state,

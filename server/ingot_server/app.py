@@ -57,8 +57,6 @@ SERVICES = (
 _HEALTH_SECONDS = 1.0
 _GRPC_OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-    # A second server on the same port is a mistake, not a way to share the load.
-    ("grpc.so_reuseport", 0),
     # A client whose machine has vanished is noticed within 30 seconds.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -71,13 +69,37 @@ class ConfigurationError(Exception):
     """The settings do not fit together; the message says what to change."""
 
 
+def cannot_listen(address: str) -> ConfigurationError:
+    """That the address cannot be listened on."""
+    return ConfigurationError(
+        f"cannot listen on {address}: is another server running there? Set INGOT_ADDRESS to another one"
+    )
+
+
+def require_own_database(settings: Settings) -> None:
+    """Raises ConfigurationError if the settings name no database."""
+    if settings.database_url is None:
+        raise ConfigurationError(
+            "embedded PostgreSQL belongs to `ingot-server serve`: set INGOT_DATABASE_URL to the database that the"
+            " servers share"
+        )
+
+
+@asynccontextmanager
+async def database_started(settings: Settings) -> AsyncIterator[str]:
+    """The URL of the database of the settings; embedded PostgreSQL runs meanwhile if it is used."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    async with _embedded_postgres(settings) as dsn:
+        yield dsn
+
+
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """The database of the settings, migrated; embedded PostgreSQL runs meanwhile if it is used."""
     async with AsyncExitStack() as stack:
-        dsn = settings.database_url
-        if dsn is None:
-            dsn = await stack.enter_async_context(_embedded_postgres(settings))
+        dsn = await stack.enter_async_context(database_started(settings))
         database = await Database.connect(
             dsn,
             max_connections=settings.database_connections,
@@ -120,7 +142,7 @@ async def _embedded_postgres(settings: Settings) -> AsyncIterator[str]:
         settings.data_dir,
         postgres_bin=settings.postgres_bin,
         postgres_user=settings.postgres_user,
-        max_connections=settings.database_connections + 20,
+        max_connections=settings.processes * settings.database_connections + 20,
     )
     await postgres.start()
     keeping = asyncio.create_task(_keep_running(postgres))
@@ -146,7 +168,8 @@ async def _keep_running(postgres: EmbeddedPostgres) -> None:
 class App:
     """A running server: the API and the workers on one database."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, *, shares_port: bool = False) -> None:
+        """`shares_port`: other processes of the same server listen on it too."""
         self._settings = settings
         self._database = database
         self._progress = Progress(database)
@@ -176,13 +199,26 @@ class App:
         )
         self._guard = Guard(database, reflection_is_open=settings.listens_on_loopback)
         self._health = HealthServicer()
-        self._server = aio.server(interceptors=[self._guard], options=_GRPC_OPTIONS)
+        # Otherwise a second server on the same port is a mistake, not a way to share the load.
+        options = [*_GRPC_OPTIONS, ("grpc.so_reuseport", int(shares_port))]
+        self._server = aio.server(interceptors=[self._guard], options=options)
         self._watching: asyncio.Task[None] | None = None
         self.port = 0
         """The port that the server listens on, once it has started."""
 
     async def start(self) -> None:
         """Listens and works. Raises ConfigurationError if it may not, or cannot, listen on the address."""
+        await self._listen()
+        self.work()
+        self._progress.start()
+        self._watching = asyncio.create_task(self._watch_health())
+
+    def work(self) -> None:
+        """Works, without an API."""
+        self._workers.start()
+        self._fetching.start()
+
+    async def _listen(self) -> None:
         server, database = self._server, self._database
         import_service_pb2_grpc.add_ImportServiceServicer_to_server(
             ImportService(database, self._receiver, self._progress, self._import_limits, self._wake), server
@@ -197,10 +233,6 @@ class App:
         self.port = self._bind()
         await self._set_health(serving=True)
         await server.start()
-        self._workers.start()
-        self._fetching.start()
-        self._progress.start()
-        self._watching = asyncio.create_task(self._watch_health())
 
     async def stop(self) -> None:
         """Drains: uploads are told where to go on, chunks in hand are finished, then everything ends."""
@@ -234,9 +266,7 @@ class App:
                 )
             return self._server.add_insecure_port(address)
         except RuntimeError:
-            raise ConfigurationError(
-                f"cannot listen on {address}: is another server running there? Set INGOT_ADDRESS to another one"
-            ) from None
+            raise cannot_listen(address) from None
         except OSError as error:
             raise ConfigurationError(f"cannot read the TLS files: {error}") from None
 
@@ -271,26 +301,42 @@ def _fetch_rules(settings: Settings) -> FetchRules:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[App]:
+async def running(settings: Settings, *, shares_port: bool = False) -> AsyncIterator[App]:
     """A server that is up; it is drained at the end."""
     async with open_database(settings) as database:
         if settings.database_url is None:
-            # The lock on the data folder proves that this is the only server, so nobody works under these leases.
-            for release_all in (
-                batches.batch_release_all,
-                references.reference_release_all,
-                commits.commit_release_all,
-            ):
-                await release_all(database)
-        app = App(settings, database)
+            await take_leases_back(database)
+        app = App(settings, database, shares_port=shares_port)
         await app.start()
         try:
             if settings.database_url is None:
                 await leave_local_key(database, settings.data_dir)
-                _leave_address(settings, app.port)
+                leave_address(settings, app.port)
             yield app
         finally:
             await app.stop()
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[None]:
+    """Workers and fetchers without an API; what they have in hand is finished at the end."""
+    require_own_database(settings)
+    async with open_database(settings) as database:
+        app = App(settings, database)
+        app.work()
+        try:
+            yield
+        finally:
+            await app.stop()
+
+
+async def take_leases_back(database: Database) -> None:
+    """For embedded PostgreSQL: the lock on its folder proves that nobody else works, under whatever lease.
+
+    What is left of a killed server's processes may still want to write; it finds that its leases are gone.
+    """
+    for release_all in (batches.batch_release_all, references.reference_release_all, commits.commit_release_all):
+        await release_all(database)
 
 
 async def create_key(
@@ -324,7 +370,8 @@ async def leave_local_key(database: Database, data_dir: Path) -> Path:
     return file
 
 
-def _leave_address(settings: Settings, port: int) -> None:
+def leave_address(settings: Settings, port: int) -> None:
+    """Leaves in the data folder where the server listens."""
     host = settings.address.rpartition(":")[0]
     _write_private(settings.data_dir / "address", f"{host}:{port}\n")
 

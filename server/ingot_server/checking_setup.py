@@ -11,6 +11,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from ingot_server.settings import Settings
+from ingot_server.shared_port import PORT_NOT_SHARED, port_can_be_shared
 from ingot_server.storage.database import database_errors
 from ingot_server.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from ingot_server.storage.migrating import SchemaError, schema_state
@@ -24,10 +25,12 @@ CLIENT_VARIABLES = {"INGOT_API_KEY", "INGOT_TLS", "INGOT_TLS_CA"}
 async def find_problems(settings: Settings) -> list[str]:
     """One sentence per problem, each with what to do."""
     problems = [*_unknown_variables(), *(await _address_problems(settings)), *_tls_problems(settings)]
+    if settings.processes > 1 and not port_can_be_shared():
+        problems.append(PORT_NOT_SHARED)
     if settings.database_url is None:
         problems += await _embedded_problems(settings)
     else:
-        problems += await _database_problems(settings.database_url)
+        problems += await _database_problems(settings.database_url, settings.processes * settings.database_connections)
     return problems
 
 
@@ -104,7 +107,7 @@ def _folder_problems(data_dir: Path) -> list[str]:
     return []
 
 
-async def _database_problems(url: str) -> list[str]:
+async def _database_problems(url: str, connections: int) -> list[str]:
     try:
         with database_errors():
             connection = await asyncpg.connect(url, timeout=10)
@@ -116,6 +119,12 @@ async def _database_problems(url: str) -> list[str]:
         if version < POSTGRES_VERSION_MIN:
             return [f"PostgreSQL {version // 10_000} is too old: expected 15 or newer"]
         (await schema_state(connection)).refuse_unfit()
+        allowed = int(await connection.fetchval("SELECT current_setting('max_connections')"))
+        if connections > allowed:
+            return [
+                f"the processes may open {connections} connections together, and PostgreSQL allows {allowed}: set"
+                " INGOT_DATABASE_CONNECTIONS, which is for each process, to fewer, or max_connections to more"
+            ]
     except SchemaError as error:
         return [str(error)]
     finally:

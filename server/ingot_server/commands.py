@@ -1,4 +1,4 @@
-"""What `ingot-server` does: serve, keys, migrate, check."""
+"""What `ingot-server` does: serve, work, keys, migrate, check."""
 
 import asyncio
 import contextlib
@@ -8,8 +8,9 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,16 +25,19 @@ from ingot_server.app import (
     join_database,
     open_database,
     running,
+    working,
 )
 from ingot_server.checking_setup import find_problems, is_running
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.domain.errors import IngotError
+from ingot_server.fleet import Fleet
 from ingot_server.logs import set_up_logs
 from ingot_server.settings import Settings
 from ingot_server.storage import accounts
 from ingot_server.storage.database import Database
 from ingot_server.storage.embedded import EmbeddedPostgresError
 from ingot_server.storage.migrating import SchemaError
+from ingot_server.supervisor import ProcessFailed
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -48,41 +52,73 @@ keys = typer.Typer(help="API keys.", no_args_is_help=True, context_settings=HELP
 cli.add_typer(keys, name="keys")
 
 
+Processes = Annotated[int | None, typer.Option(help="How many processes; also INGOT_PROCESSES.")]
+
+
+class Role(StrEnum):
+    """What one of several processes does."""
+
+    SERVE = "serve"
+    WORK = "work"
+
+
 @cli.command()
-def serve() -> None:
+def serve(
+    processes: Processes = None,
+    no_workers: Annotated[
+        bool, typer.Option("--no-workers", help="The API alone: `ingot-server work` elsewhere does the rest.")
+    ] = False,
+) -> None:
     """Run the server, with embedded PostgreSQL unless INGOT_DATABASE_URL is set."""
+    given = {"processes": processes} | ({"workers": 0, "fetchers": 0} if no_workers else {})
+    settings = _settings(**given)
+    set_up_logs(settings.log_format, settings.log_level)
+    fleet = Fleet(settings, serves=True)
+    _run(_until_asked(lambda stopping: _serve(settings, fleet, stopping), fleet.kill))
+
+
+@cli.command()
+def work(processes: Processes = None) -> None:
+    """Process and fetch what was sent to other servers on INGOT_DATABASE_URL, without an API."""
+    settings = _settings(processes=processes)
+    set_up_logs(settings.log_format, settings.log_level)
+    fleet = Fleet(settings, serves=False)
+    _run(_until_asked(lambda stopping: _work(settings, fleet, stopping), fleet.kill))
+
+
+@cli.command(hidden=True)
+def share(role: Role) -> None:
+    """Be one of the processes of `serve` or `work`, until stdin is closed."""
     settings = _settings()
     set_up_logs(settings.log_format, settings.log_level)
-    _run(_serve(settings))
+    _run(_share(settings, role))
 
 
-async def _serve(settings: Settings) -> None:
+async def _until_asked(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]], leave: Callable[[], None]) -> None:
+    """Runs until a signal asks it to stop; at the second one leaves at once."""
     stopping = asyncio.Event()
 
     def stop() -> None:
         if stopping.is_set():
             # Asked twice: leave at once. What is committed is safe, and embedded PostgreSQL stops by itself.
+            leave()
             os._exit(130)
         stopping.set()
 
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop)
-    serving = asyncio.create_task(_serve_until(settings, stopping))
+    serving = asyncio.create_task(run(stopping))
     asked = asyncio.create_task(stopping.wait())
     await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
     await serving
 
 
-async def _serve_until(settings: Settings, stopping: asyncio.Event) -> None:
-    async with running(settings) as app:
-        # What is there now stays: the collector need not look at it again, nor as often at the thousands of records
-        # that come and go, which are in no cycles. It took a tenth of the processor.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 50)
+async def _serve(settings: Settings, fleet: Fleet, stopping: asyncio.Event) -> None:
+    async with fleet.running() if settings.processes > 1 else running(settings) as server:
+        _spare_collector()
         host = settings.address.rpartition(":")[0]
-        address = f"{host}:{app.port}"
+        address = f"{host}:{server.port}"
         print(f"Ingot listens on {address}", flush=True)
         if settings.database_url is None:
             key_file = settings.data_dir / "api-key"
@@ -93,6 +129,40 @@ async def _serve_until(settings: Settings, stopping: asyncio.Event) -> None:
             print("Make an API key for a client: ingot-server keys create", flush=True)
         await stopping.wait()
         print("Stopping: uploads are told where to go on, chunks in hand are finished.", flush=True)
+
+
+async def _work(settings: Settings, fleet: Fleet, stopping: asyncio.Event) -> None:
+    async with fleet.running() if settings.processes > 1 else working(settings):
+        _spare_collector()
+        print("Ingot works on what other servers receive", flush=True)
+        await stopping.wait()
+        print("Stopping: chunks in hand are finished.", flush=True)
+
+
+async def _share(settings: Settings, role: Role) -> None:
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop() -> None:
+        # May come twice: an init system sends its signal to all processes, and then our parent closes stdin.
+        loop.remove_reader(sys.stdin)
+        stopping.set()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    # Nothing is ever written to it: it becomes readable when it is closed.
+    loop.add_reader(sys.stdin, stop)
+    async with running(settings, shares_port=True) if role is Role.SERVE else working(settings):
+        _spare_collector()
+        print("ready", flush=True)
+        await stopping.wait()
+
+
+def _spare_collector() -> None:
+    # What is there now stays: the collector need not look at it again, nor as often at the thousands of records that
+    # come and go, which are in no cycles. It took a tenth of the processor.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 @cli.command()
@@ -187,9 +257,10 @@ def _client() -> str:
     return str(beside) if shutil.which("ingot") is None and beside.exists() else "ingot"
 
 
-def _settings() -> Settings:
+def _settings(**given: Any) -> Settings:
+    """The settings of the environment, but for those that the command line has given."""
     try:
-        return Settings()
+        return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as invalid:
         for problem in invalid.errors():
             name = str(problem["loc"][0])
@@ -209,6 +280,8 @@ def _run(coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run(coroutine)
     except (ConfigurationError, EmbeddedPostgresError, SchemaError) as error:
         _fail(str(error))
+    except ProcessFailed:
+        sys.exit(1)
     except (IngotError, asyncpg.PostgresError, OSError) as error:
         cause = error.__cause__ or error
         _fail(f"the database cannot be used: {type(cause).__name__}: {cause}. See `ingot-server check`")

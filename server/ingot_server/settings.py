@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     postgres_user: Annotated[
         str | None, Field(description="The user that runs embedded PostgreSQL when the server runs as root.")
     ] = None
+    processes: Annotated[
+        int,
+        Field(ge=1, le=64, description="How many processes; each has workers, fetchers and connections of its own."),
+    ] = 1
     workers: Annotated[int, Field(ge=0, le=64, description="How many batches to process at the same time.")] = 2
     lease_seconds: Annotated[
         float, Field(ge=1, le=3600, description="How long a batch stays with a worker that gives no sign of life.")

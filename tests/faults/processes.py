@@ -5,8 +5,11 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+
+ESTABLISHED = "01"
+"""As /proc/net/tcp has it."""
 
 
 class ServerProcess:
@@ -28,16 +31,67 @@ class ServerProcess:
         """Lets it go on."""
         self.process.send_signal(signal.SIGCONT)
 
+    @staticmethod
+    def signal(pid: int, number: signal.Signals) -> None:
+        """Sends a signal to one of its children."""
+        os.kill(pid, number)
+
+    def children(self) -> set[int]:
+        """The processes that it has started to serve with it."""
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return {pid for pid in map(int, listed.split()) if _is_ours(pid)}
+
+    def connected(self) -> set[int]:
+        """Those of its children that serve a connection."""
+        port = f":{int(self.address.rpartition(':')[2]):04X}"
+        lines = [
+            line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()
+        ]
+        sockets = {f"socket:[{line[9]}]" for line in lines if line[1].endswith(port) and line[3] == ESTABLISHED}
+        return {pid for pid in self.children() if sockets & _open_files(pid)}
+
     async def ended(self) -> int:
-        """Its exit code, when it has ended."""
+        """Its exit code, when it and its children have ended, who share its stderr."""
         await self.process.communicate()
         assert self.process.returncode is not None
         return self.process.returncode
 
 
+def _is_ours(pid: int) -> bool:
+    with suppress(OSError):
+        return b"ingot_server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+def _open_files(pid: int) -> set[str]:
+    found = set()
+    with suppress(OSError):
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found.add(str(file.readlink()))
+    return found
+
+
 @asynccontextmanager
-async def server_process(**settings: object) -> AsyncIterator[ServerProcess]:
+async def server_process(*arguments: str, **settings: object) -> AsyncIterator[ServerProcess]:
     """Starts a server that says its address; it is killed at the end if it still runs."""
+    async with _process("serve", *arguments, **settings) as (process, line):
+        if not line.startswith("Ingot listens on "):
+            assert process.stderr is not None
+            raise AssertionError(f"the server did not start: {line} {(await process.stderr.read()).decode()}")
+        yield ServerProcess(process, line.removeprefix("Ingot listens on ").strip())
+
+
+@asynccontextmanager
+async def worker_process(*arguments: str, **settings: object) -> AsyncIterator[ServerProcess]:
+    """Starts workers without an API; they are killed at the end if they still run."""
+    async with _process("work", *arguments, **settings) as (process, _):
+        yield ServerProcess(process, "")
+
+
+@asynccontextmanager
+async def _process(*arguments: str, **settings: object) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """The process, and the first line that it prints."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("INGOT_")}
     environment |= {f"INGOT_{name.upper()}": str(value) for name, value in settings.items()}
     environment.setdefault("INGOT_ADDRESS", "127.0.0.1:0")
@@ -45,7 +99,7 @@ async def server_process(**settings: object) -> AsyncIterator[ServerProcess]:
         sys.executable,
         "-m",
         "ingot_server",
-        "serve",
+        *arguments,
         env=environment,
         cwd=Path("/"),
         stdin=asyncio.subprocess.DEVNULL,
@@ -54,11 +108,7 @@ async def server_process(**settings: object) -> AsyncIterator[ServerProcess]:
     )
     try:
         assert process.stdout is not None
-        line = (await process.stdout.readline()).decode()
-        if not line.startswith("Ingot listens on "):
-            assert process.stderr is not None
-            raise AssertionError(f"the server did not start: {line} {(await process.stderr.read()).decode()}")
-        yield ServerProcess(process, line.removeprefix("Ingot listens on ").strip())
+        yield process, (await process.stdout.readline()).decode()
     finally:
         if process.returncode is None:
             process.kill()

@@ -3,9 +3,11 @@
 Each piece of a file fits into a message: it has at most PIECE_BYTES_MAX bytes, or one line that alone is longer.
 """
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
 from enum import StrEnum
 
 import msgspec
@@ -13,8 +15,9 @@ import msgspec
 from ingot_server.domain.filters import Condition, Order, Own
 from ingot_server.domain.progress import RecordError
 from ingot_server.pipeline.mending.cells import FORMULA_STARTS
-from ingot_server.storage import errors, records
+from ingot_server.storage import errors
 from ingot_server.storage.database import Database
+from ingot_server.storage.record_lines import Lines, record_lines, record_lines_small
 from ingot_server.storage.record_pages import After, Scope
 
 PAGE_ERRORS = 200
@@ -24,6 +27,8 @@ PIECE_BYTES_MAX = 1_048_576
 # For pages in another order than by key: without an index, each of them sorts all that follows.
 SORTED_PAGE_RECORDS = 20_000
 SORTED_PAGE_BYTES_MAX = 8_388_608
+MEASURED_PAGES = 8
+"""After a large record so many pages are measured, because others may be near: a page that is refused costs as well."""
 
 _COLUMNS = (
     "batch_id",
@@ -69,20 +74,63 @@ async def export_records(
 
     Raises FilterTooSlow.
     """
+    async with aclosing(_read_ahead(_record_pages(database, scope, condition, order))) as pages:
+        async for page in pages:
+            for piece in _cut(page):
+                yield piece
+
+
+async def _record_pages(
+    database: Database, scope: Scope, condition: Condition | None, order: Order
+) -> AsyncGenerator[str, None]:
+    """Pages of lines; by key those of small records, as long as all are small."""
     # What is measured are the records without the ends of their lines.
     limit, bytes_max = PAGE_RECORDS, PIECE_BYTES_MAX - PAGE_RECORDS
     if order.field is not Own.KEY:
         limit, bytes_max = SORTED_PAGE_RECORDS, SORTED_PAGE_BYTES_MAX
     after: After | None = None
-    more = True
-    while more:
-        page, more = await records.record_page(
-            database, scope, condition, order, after, limit, bytes_max, seconds_max=PAGE_SECONDS_MAX
-        )
-        for piece in pieces(found.data + "\n" for _, found in page):
-            yield piece
-        if page:
-            after = page[-1][0]
+    to_be_measured = 0
+    while True:
+        lines: Lines | None = None
+        if order.field is Own.KEY and not to_be_measured:
+            lines = await record_lines_small(
+                database, scope, condition, after, limit, descending=order.descending, seconds_max=PAGE_SECONDS_MAX
+            )
+            to_be_measured = 0 if lines else MEASURED_PAGES
+        if lines is None:
+            lines = await record_lines(
+                database, scope, condition, order, after, limit, bytes_max, seconds_max=PAGE_SECONDS_MAX
+            )
+            to_be_measured -= 1
+        yield lines.text
+        after = lines.last
+        if after is None:
+            return
+
+
+async def _read_ahead(pages: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    """The same pages; one is made while the one before is in use, and then waits for that."""
+    following = asyncio.ensure_future(anext(pages, None))
+    try:
+        while (page := await following) is not None:
+            following = asyncio.ensure_future(anext(pages, None))
+            yield page
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await pages.aclose()
+
+
+def _cut(lines: str) -> Iterator[str]:
+    """Lines in pieces that fit into messages."""
+    data = lines.encode()
+    begin = 0
+    while begin < len(data):
+        end = begin + PIECE_BYTES_MAX
+        if end < len(data):
+            end = data.rfind(b"\n", begin, end) + 1 or data.index(b"\n", end) + 1
+        yield data[begin:end].decode()
+        begin = end
 
 
 def _cells(error: RecordError) -> tuple[object, ...]:

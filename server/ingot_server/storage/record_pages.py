@@ -4,7 +4,11 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import asyncpg
+
+from ingot_server.domain.errors import DatabaseUnavailable, FilterTooSlow
 from ingot_server.domain.filters import Condition, Form, Order, Own
+from ingot_server.storage.database import Database
 from ingot_server.storage.filtering import Arguments, compared_expression, condition_sql
 
 _COLUMNS = "key, data, create_time, update_time, writer"
@@ -45,6 +49,28 @@ class Scope:
             return f"{found} AND NOT EXISTS ({touched} AND named)"
         left = f"SELECT FROM record AS left_over WHERE left_over.table_id = {branch:d} AND left_over.key = record.key"
         return f"{found} AND EXISTS ({touched} AND existed) AND NOT EXISTS ({left})"
+
+
+async def page_rows(
+    database: Database, query: str, arguments: list[object], seconds_max: float | None
+) -> list[asyncpg.Record]:
+    """The rows of a page.
+
+    Raises FilterTooSlow if a filter or an order takes more than `seconds_max`; None if there is neither.
+    """
+    if seconds_max is None:
+        return await database.fetch(query, *arguments)
+    try:
+        async with database.transaction(statement_timeout_seconds=seconds_max) as connection:
+            return await connection.fetch(query, *arguments)
+    except DatabaseUnavailable as unavailable:
+        if not isinstance(unavailable.__cause__, asyncpg.QueryCanceledError):
+            raise
+        raise FilterTooSlow(
+            f"The filter or the order takes more than {seconds_max:g} seconds: narrow the filter, or declare the"
+            " field as indexed.",
+            seconds=f"{seconds_max:g}",
+        ) from unavailable
 
 
 def page_query(

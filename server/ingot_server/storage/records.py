@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import asyncpg
 from xxhash import xxh3_64_intdigest
 
-from ingot_server.domain.errors import DatabaseUnavailable, FilterTooSlow
+from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.filters import Condition, Order, Own
 from ingot_server.domain.progress import Counts
 from ingot_server.storage.database import Database, rows_touched
-from ingot_server.storage.record_pages import After, Scope, page_query
+from ingot_server.storage.record_pages import After, Scope, page_query, page_rows
 from ingot_server.storage.sql import Queries
 
 if TYPE_CHECKING:
@@ -277,20 +277,8 @@ async def record_page(
     filter or an order takes more than `seconds_max`.
     """
     query, arguments = page_query(scope, condition, order, after, limit, bytes_max)
-    if condition is None and order.field is Own.KEY:
-        rows = await database.fetch(query, *arguments)
-    else:
-        try:
-            async with database.transaction(statement_timeout_seconds=seconds_max) as connection:
-                rows = await connection.fetch(query, *arguments)
-        except DatabaseUnavailable as unavailable:
-            if not isinstance(unavailable.__cause__, asyncpg.QueryCanceledError):
-                raise
-            raise FilterTooSlow(
-                f"The filter or the order takes more than {seconds_max:g} seconds: narrow the filter, or declare the"
-                " field as indexed.",
-                seconds=f"{seconds_max:g}",
-            ) from unavailable
+    unbounded = condition is None and order.field is Own.KEY
+    rows = await page_rows(database, query, arguments, None if unbounded else seconds_max)
     found = [(After(row["key"], row["order_value"]), StoredRecord(*tuple(row)[:-2])) for row in rows]
     return found, bool(rows and rows[-1]["followed"])
 

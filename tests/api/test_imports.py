@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ingot.v1 import import_pb2 as ip
 from ingot.v1 import import_service_pb2 as pb
 from ingot.v1 import stage_pb2, table_service_pb2
+from ingot_server.storage.database import Database
 from tests.calling import Caller, reason_of, records
 
 
@@ -193,13 +194,15 @@ async def test_an_import_that_ended_cannot_be_cancelled(caller: Caller) -> None:
     assert reason_of(refused.value).reason == "IMPORT_STATE"
 
 
-async def test_only_a_final_import_can_be_deleted_and_its_records_stay(caller: Caller) -> None:
+async def test_only_a_final_import_can_be_deleted_and_its_records_stay(caller: Caller, database: Database) -> None:
     running = await caller.create()
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await caller.imports.DeleteImport(pb.DeleteImportRequest(import_id=running))
     assert reason_of(refused.value).reason == "IMPORT_STATE"
     ended = await caller.run([{"id": 1}, {"id": ""}])
+    assert len(await database.fetch("SELECT FROM record_error")) == 1
     await caller.imports.DeleteImport(pb.DeleteImportRequest(import_id=ended.import_id))
     with pytest.raises(grpc.aio.AioRpcError):
         await caller.get(ended.import_id)
     assert await caller.table() == [{"id": 1}]
+    assert await database.fetch("SELECT FROM record_error") == []

@@ -12,6 +12,7 @@ from ingot_server.domain.records import RECORD_BYTES_MAX, Decoded, ErrorCode, Fa
 from ingot_server.pipeline import checking
 from ingot_server.pipeline.checking import check
 from ingot_server.pipeline.diagnosis import faults_of
+from ingot_server.pipeline.syntax import syntax_fault
 
 ID = ("id",)
 GOOD = b'{"id":"good"}'
@@ -128,6 +129,14 @@ def test_bad_records_are_rejected_with_the_place(text: bytes, code: str, words: 
     assert faults(text) == [(code, "")]
     [fault] = faults_of(text, ID)
     assert words in fault.message
+
+
+def test_wherever_a_record_is_cut_off_the_place_is_that_of_a_reader() -> None:
+    text = '{"id":1,"ä":"b€","c":[{"d":"e","f \\" g":"\\\\"},null]}'
+    for end in range(1, len(text)):
+        cut = text[:end].encode()
+        # What is said of any other text is found by reading it.
+        assert faults_of(cut, ID) == [syntax_fault(cut, "")]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """Records, and what can be wrong with one. A bad record is data, not an exception."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
+
+import msgspec
+from msgspec.structs import replace
 
 RECORD_BYTES_MAX = 2_097_152
 KEY_BYTES_MAX = 1_024
@@ -74,9 +77,11 @@ class ErrorCode(IntEnum):
         return Severity.WARNING if self is ErrorCode.DOUBTFUL_VALUE else Severity.ERROR
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong with a record."""
+class Fault(msgspec.Struct, frozen=True, gc=False):
+    """One thing that is wrong with a record.
+
+    A struct of msgspec, as are rejects, because a bad file has as many as it has records.
+    """
 
     code: ErrorCode
     message: str
@@ -92,8 +97,7 @@ RECORD_TOO_LARGE = Fault(
 EMPTY_LINE = Fault(ErrorCode.EMPTY_LINE, "The line is empty: expected a record.")
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(msgspec.Struct, frozen=True, gc=False):
     """A record with faults, and what they are. It is not imported, unless all of them are warnings."""
 
     index: int
@@ -129,11 +133,11 @@ def _without_partial_character(cut: bytes) -> bytes:
 def reject(index: int, line: int, raw: bytes, *faults: Fault, key: str = "") -> Reject:
     """A Reject for the record whose bytes are `raw`, with the names of fields cut at FIELD_CHARACTERS_MAX."""
     text, truncated = raw_text(raw)
-    bounded = tuple(
+    bounded = [
         fault if len(fault.field) <= FIELD_CHARACTERS_MAX else replace(fault, field=fault.field[:FIELD_CHARACTERS_MAX])
         for fault in faults
-    )
-    return Reject(index, line, text, truncated, bounded, key)
+    ]
+    return Reject(index, line, text, truncated, tuple(bounded), key)
 
 
 @dataclass(slots=True)

@@ -8,23 +8,21 @@ skips what is not a key. Only a record that one of them suspects is looked at by
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from itertools import accumulate
+from functools import cache, lru_cache
+from itertools import accumulate, compress
 from operator import attrgetter, eq
 from typing import Any
 
 import msgspec
 
 from ingot_server.domain.records import DIGITS_MAX, NESTING_MAX, RECORD_BYTES_MAX, Decoded, Reject, reject
-from ingot_server.pipeline.diagnosis import faults_of, has_value
+from ingot_server.pipeline.diagnosis import NUMBER_SHAPES, WIDE_EXPONENT_SHAPE, faults_of, has_value
 from ingot_server.pipeline.own_keys import key_names
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _Scalar = str | int | float | bool | None
 _ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
-# Every digit and sign becomes 0, so that an exponent of three digits or more has one shape.
-_NUMBERS = bytes.maketrans(b"123456789+-.E", b"000000000000e")
-_WIDE_EXPONENT = b"0e000"
+_ESCAPED_NUL = b"\\u0000"
 _MANY_DIGITS = b"0" * (DIGITS_MAX + 1)
 _EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
 _MANTISSA_BYTES = 40
@@ -49,20 +47,24 @@ def check(decoded: Decoded, key_fields: tuple[str, ...] | None, is_name: Callabl
     else:
         suspects = _unread(texts, key_fields or _first_names(texts), own_keys=not key_fields)
     suspects |= _suspects_in(block, texts, objects=len(texts) - len(suspects))
-    rejects: dict[int, Reject] = {}
+    rejects: list[Reject] = []
+    good = bytearray(b"\1") * len(texts)
+    # The records of a block have the same names of fields.
+    is_name = cache(is_name)
     for position in sorted(suspects):
         if faults := faults_of(texts[position], key_fields, is_name):
-            rejects[position] = reject(decoded.indexes[position], decoded.lines[position], texts[position], *faults)
+            rejects.append(reject(decoded.indexes[position], decoded.lines[position], texts[position], *faults))
+            good[position] = False
     # A line break within a string was a fault, so any other stands between tokens.
     if b"\r" in block or block.count(b"\n") >= len(texts):
         texts = [text.replace(b"\n", b" ").replace(b"\r", b" ") for text in texts]
     if not rejects:
         return Decoded(texts, decoded.indexes, decoded.lines, decoded.rejects, decoded.received)
     return Decoded(
-        [text for position, text in enumerate(texts) if position not in rejects],
-        [index for position, index in enumerate(decoded.indexes) if position not in rejects],
-        [line for position, line in enumerate(decoded.lines) if position not in rejects],
-        sorted([*decoded.rejects, *rejects.values()], key=attrgetter("index")),
+        list(compress(texts, good)),
+        list(compress(decoded.indexes, good)),
+        list(compress(decoded.lines, good)),
+        sorted([*decoded.rejects, *rejects], key=attrgetter("index")),
         decoded.received,
     )
 
@@ -76,8 +78,8 @@ def _suspects_in(block: bytes, texts: Sequence[bytes], objects: int) -> set[int]
     if not block.isascii() and not _is_utf8(block):
         suspects.update(position for position, text in enumerate(texts) if not _is_utf8(text))
     # The search for a single byte is 50 times as fast, and most blocks have no escapes.
-    if b"\\" in block and b"\\u0000" in block:
-        suspects.update(position for position, text in enumerate(texts) if b"\\u0000" in text)
+    if b"\\" in block:
+        suspects.update(_positions(texts, _escaped_nuls(block)))
     longest = max(map(len, texts))
     # Each object has a bracket of its own. The others count as none: they may be blank.
     if longest > 2 * NESTING_MAX and block.count(b"{") + block.count(b"[") >= objects + NESTING_MAX:
@@ -86,7 +88,7 @@ def _suspects_in(block: bytes, texts: Sequence[bytes], objects: int) -> set[int]
             for position, text in enumerate(texts)
             if len(text) > 2 * NESTING_MAX and text.count(b"{") + text.count(b"[") > NESTING_MAX
         )
-    numbers = block.translate(_NUMBERS)
+    numbers = block.translate(NUMBER_SHAPES)
     if longest > DIGITS_MAX:
         suspects.update(position for position, text in enumerate(texts) if len(text) > RECORD_BYTES_MAX)
         suspects.update(_positions(texts, _many_digits(numbers)))
@@ -94,11 +96,22 @@ def _suspects_in(block: bytes, texts: Sequence[bytes], objects: int) -> set[int]
     return suspects
 
 
+def _escaped_nuls(block: bytes) -> list[int]:
+    found = []
+    # From the end: there the search looks for the backslash, which is rare, and from the beginning for a zero.
+    at = block.rfind(_ESCAPED_NUL)
+    while at >= 0:
+        found.append(at)
+        # One is enough to suspect the record, or this line of it.
+        at = block.rfind(_ESCAPED_NUL, 0, max(0, block.rfind(b"\n", 0, at)))
+    return found
+
+
 def _wide_exponents(block: bytes, numbers: bytes) -> list[int]:
     """Where exponents of three digits or more may stand: in numbers, and not in words such as UUIDs."""
     found = []
     words = 0
-    at = numbers.find(_WIDE_EXPONENT)
+    at = numbers.find(WIDE_EXPONENT_SHAPE)
     while at >= 0:
         if _EXPONENT.match(block, at + 1):
             before = numbers[max(0, at - _MANTISSA_BYTES) : at].rstrip(b"0")
@@ -110,7 +123,7 @@ def _wide_exponents(block: bytes, numbers: bytes) -> list[int]:
                 at = block.find(b"\n", at)
                 if at < 0:
                     break
-        at = numbers.find(_WIDE_EXPONENT, at + 1)
+        at = numbers.find(WIDE_EXPONENT_SHAPE, at + 1)
     return found
 
 
@@ -127,8 +140,9 @@ def _positions(texts: Sequence[bytes], offsets: Sequence[int]) -> set[int]:
     """The positions of the records that hold these offsets of the block."""
     if not offsets:
         return set()
-    ends = list(accumulate(len(text) + 1 for text in texts))
-    return {bisect_right(ends, offset) for offset in offsets}
+    ends = list(accumulate(map(len, texts)))
+    positions = range(len(texts))
+    return {bisect_right(positions, offset, key=lambda position: ends[position] + position) for offset in offsets}
 
 
 def _unread(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bool) -> set[int]:
@@ -136,12 +150,15 @@ def _unread(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bo
     if not key_fields:
         return set(range(len(texts)))
     read, has_key = _reader(key_fields, own_keys)
-    try:
-        if all(map(has_key, map(read, texts))):
-            return set()
-    except _ERRORS:
-        pass
-    return {position for position, text in enumerate(texts) if not _is_good(text, read, has_key)}
+    found: list[Any] = []
+    reading = map(has_key, map(read, texts))
+    while len(found) < len(texts):
+        try:
+            # Keeps what comes before one that cannot be read; the next try goes on behind it.
+            found.extend(reading)
+        except _ERRORS:
+            found.append(None)
+    return set() if all(found) else {position for position, key in enumerate(found) if not key}
 
 
 def _without_value(texts: Sequence[bytes]) -> set[int]:

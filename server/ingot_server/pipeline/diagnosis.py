@@ -41,6 +41,9 @@ _CONTROL_OUTSIDE = re.compile(
     rb'(?:[^"\x01-\x08\x0b\x0c\x0e-\x1f]*+"[^"]*+")*+[^"\x01-\x08\x0b\x0c\x0e-\x1f]*+([\x01-\x08\x0b\x0c\x0e-\x1f])'
 )
 _CONTROLS_TO_BLANKS = bytes.maketrans(_CONTROLS, b" " * 32)
+# Every digit and sign becomes 0, so that an exponent of three digits or more has one shape.
+NUMBER_SHAPES = bytes.maketrans(b"123456789+-.E", b"000000000000e")
+WIDE_EXPONENT_SHAPE = b"0e000"
 _NUMBERS = bytes.maketrans(b"123456789.", b"0000000000")
 _MANY_DIGITS = b"0" * (DIGITS_MAX + 1)
 _DIGITS = re.compile(rb"[0-9.]++")
@@ -66,23 +69,24 @@ def faults_of(text: bytes, key_fields: tuple[str, ...] | None, is_name: Callable
     if not text.strip():
         return [EMPTY_LINE]
     repair = _Repair(text)
-    faults = list(repair.faults())
+    text, faults = repair.text, repair.faults
     try:
-        record = _RECORD.decode(repair.text)
+        record = _RECORD.decode(text)
     except RecursionError:
         return [*faults, _too_deep()]
     except _ERRORS as error:
-        return [*faults, _unread(repair.text, str(error))]
-    if _is_too_deep(repair.text):
+        return [*faults, _unread(text, str(error))]
+    if _is_too_deep(text):
         faults.append(_too_deep())
-    faults += islice(_number_faults(repair.text, record), NUMBER_FAULTS_MAX)
+    if problem := _number_problem(text):
+        faults += islice(_number_faults(problem, record), NUMBER_FAULTS_MAX)
     faults += _key_faults(record, key_fields, is_name)
     return faults
 
 
 def has_value(record: Mapping[str, msgspec.Raw]) -> bool:
     """Whether any field of a record is neither null nor empty."""
-    return any(bytes(raw) not in _NO_VALUE for raw in record.values())
+    return any(bytes(value) not in _NO_VALUE for value in record.values())
 
 
 class _Repair:
@@ -90,67 +94,79 @@ class _Repair:
 
     def __init__(self, text: bytes) -> None:
         self.text = text
+        self.faults: list[Fault] = []
+        if not text.isascii():
+            self._encoding()
+        has_escapes = b"\\u" in text
+        if has_escapes:
+            self._surrogates()
+        if len(text.translate(None, _CONTROLS)) < len(text):
+            self._controls()
+        if has_escapes:
+            self._escaped_nul()
 
-    def faults(self) -> Iterator[Fault]:
-        yield from self._encoding()
-        yield from self._surrogates()
-        yield from self._controls()
-
-    def _encoding(self) -> Iterator[Fault]:
+    def _encoding(self) -> None:
         try:
             self.text.decode()
         except UnicodeDecodeError as error:
             place = _place(self.text, error.start)
             byte = self.text[error.start]
-            yield Fault(ErrorCode.INVALID_ENCODING, f"The byte 0x{byte:02x} {place} is not valid UTF-8.")
+            self._blame(ErrorCode.INVALID_ENCODING, f"The byte 0x{byte:02x} {place} is not valid UTF-8.")
             self.text = self.text.decode(errors="replace").encode()
 
-    def _surrogates(self) -> Iterator[Fault]:
+    def _surrogates(self) -> None:
         masked = _masked(self.text)
         maybe = rb"\ud" in masked or rb"\uD" in masked
         if maybe and (found := _LONE_SURROGATE.search(masked)):
             escape = found.group().decode()
             place = _place(self.text, found.start())
-            yield Fault(ErrorCode.INVALID_ENCODING, f"The escape {escape} {place} is half of a surrogate pair.")
+            self._blame(ErrorCode.INVALID_ENCODING, f"The escape {escape} {place} is half of a surrogate pair.")
             self.text = _LONE_SURROGATE.sub(rb"\\ufffd", masked).replace(_MASK, b"\\\\")
 
-    def _controls(self) -> Iterator[Fault]:
-        masked, unescaped = _masked(self.text), _unescaped(self.text)
-        has_controls = len(self.text.translate(None, _CONTROLS)) < len(self.text)
-        found = has_controls and _CONTROL_IN_STRING.match(unescaped)
+    def _controls(self) -> None:
+        unescaped = _unescaped(self.text)
+        found = _CONTROL_IN_STRING.match(unescaped)
         at = found.end() - 1 if found else self.text.find(b"\0")
         if at >= 0:
             kind = f"The control character U+{self.text[at]:04X}"
             advice = "leave it out" if not self.text[at] else "escape it, or leave it out"
-            yield Fault(ErrorCode.CONTROL_CHARACTER, f"{kind} {_place(self.text, at)} may not stand there: {advice}.")
+            place = _place(self.text, at)
+            self._blame(ErrorCode.CONTROL_CHARACTER, f"{kind} {place} may not stand there: {advice}.")
             blanked = self.text.translate(_CONTROLS_TO_BLANKS)
             # The first one between tokens stays: it is another fault, of syntax.
             kept = _CONTROL_OUTSIDE.match(unescaped)
             self.text = blanked[: kept.start(1)] + kept[1] + blanked[kept.end(1) :] if kept else blanked
-        if (at := masked.find(rb"\u0000")) >= 0:
+
+    def _escaped_nul(self) -> None:
+        if (at := _masked(self.text).find(rb"\u0000")) >= 0:
             place = _place(self.text, at)
-            yield Fault(ErrorCode.CONTROL_CHARACTER, f"The escape \\u0000 {place} stands for NUL: leave it out.")
+            self._blame(ErrorCode.CONTROL_CHARACTER, f"The escape \\u0000 {place} stands for NUL: leave it out.")
+
+    def _blame(self, code: ErrorCode, message: str) -> None:
+        self.faults.append(Fault(code, message))
 
 
 def _unread(text: bytes, error: str) -> Fault:
+    start = text.lstrip()[:1]
     try:
-        _ANYTHING.decode(text)
+        # An object that was well-formed has been read.
+        if start == b"{" or not _is_json(text):
+            return syntax_fault(text, error)
     except RecursionError:
         return _too_deep()
-    except _ERRORS:
-        try:
-            return syntax_fault(text, error)
-        except RecursionError:
-            return _too_deep()
-    start = text.lstrip()[:1]
     kind = {b"[": "an array", b'"': "a string", b"n": "null", b"t": "true", b"f": "false"}.get(start, "a number")
     return Fault(ErrorCode.NOT_AN_OBJECT, f"Expected a JSON object, got {kind}.")
 
 
-def _number_faults(text: bytes, record: Mapping[str, msgspec.Raw]) -> Iterator[Fault]:
-    problem = _number_problem(text)
-    if not problem:
-        return
+def _is_json(text: bytes) -> bool:
+    try:
+        _ANYTHING.decode(text)
+    except _ERRORS:
+        return False
+    return True
+
+
+def _number_faults(problem: str, record: Mapping[str, msgspec.Raw]) -> Iterator[Fault]:
     is_attributed = False
     for name, raw in islice(record.items(), SEARCHED_FIELDS_MAX):
         if field_problem := _number_problem(bytes(raw)):
@@ -169,7 +185,7 @@ def _number_problem(text: bytes) -> str:
     """What is wrong with a number in well-formed JSON, outside its strings."""
     if len(text) > DIGITS_MAX and _has_many_digits(text):
         return f"has more than {DIGITS_MAX:,} digits"
-    if (b"e" in text or b"E" in text) and _WIDE_EXPONENT.match(_unescaped(text)):
+    if WIDE_EXPONENT_SHAPE in text.translate(NUMBER_SHAPES) and _WIDE_EXPONENT.match(_unescaped(text)):
         return f"has an exponent beyond {EXPONENT_MAX}"
     return ""
 
@@ -200,9 +216,10 @@ def _key_faults(
         yield Fault(ErrorCode.EMPTY_RECORD, "The record has no field with a value: expected at least one.")
     elif key_fields:
         for name in key_fields:
-            problem = _key_problem(record, name)
-            if problem and all(_key_problem(record, other) for other in record if is_name(other, name)):
-                yield Fault(ErrorCode.MISSING_KEY, f"The key field is {problem}: expected a value.", name)
+            if problem := _key_problem(record, name):
+                others = [other for other in record if is_name(other, name)]
+                if all(_key_problem(record, other) for other in others):
+                    yield Fault(ErrorCode.MISSING_KEY, f"The key field is {problem}: expected a value.", name)
     elif key_fields is not None:
         names = key_names(record.get("keys", b"null"))
         if not names or any(_key_problem(record, name) for name in names):

@@ -7,12 +7,15 @@ from typing import NoReturn
 from ingot_server.domain.records import ErrorCode, Fault
 
 _EXPLAINED_BYTES_MAX = 65_536
+_CUT_OFF = "Input data was truncated"
+"""What msgspec says of a text that goes wrong nowhere and only ends too early."""
+_UNCLOSED = "the string that begins here is never closed"
 _EXPECTED = {
     "Expecting value": "expected a value",
     "Expecting ',' delimiter": "expected a comma or the closing bracket",
     "Expecting ':' delimiter": "expected a colon",
     "Expecting property name": "expected a field name in double quotes",
-    "Unterminated string": "the string that begins here is never closed",
+    "Unterminated string": _UNCLOSED,
     "Invalid \\u": "expected four hexadecimal digits after \\u",
     "Invalid \\escape": "expected an escape such as \\n or \\\\",
     "Extra data": "expected the end of the record",
@@ -40,6 +43,10 @@ def syntax_fault(text: bytes, otherwise: str) -> Fault:
     """
     # The reader is slow on hostile texts, and in a very long record nobody counts characters.
     if len(text) <= _EXPLAINED_BYTES_MAX:
+        # Most are cut off within a string, which can be seen without reading them once more.
+        if otherwise == _CUT_OFF and b"\\" not in text and text.count(b'"') % 2:
+            place = len(text[: text.rfind(b'"')].decode(errors="replace")) + 1
+            return _fault(f' at character {place}: {_UNCLOSED}, found `"`.')
         try:
             _READER.decode(text.decode())
         except json.JSONDecodeError as error:

@@ -7,6 +7,7 @@ and one more, without a field, that also counts the errors of all further fields
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -92,7 +93,7 @@ async def error_add(
     """Adds all errors of `rejects` to the groups, and the first `storable` of them to the full list."""
     if not rejects:
         return
-    rows = [
+    rows = (
         (
             import_id,
             batch_seq,
@@ -109,20 +110,23 @@ async def error_add(
         )
         for reject in rejects
         for ordinal, fault in enumerate(reject.faults)
-    ]
-    await connection.copy_records_to_table("record_error", records=rows[:storable], columns=_COLUMNS)
+    )
+    if storable:
+        await connection.copy_records_to_table("record_error", records=islice(rows, storable), columns=_COLUMNS)
     counts: dict[tuple[ErrorCode, str], int] = {}
     examples: list[str | None] = []
     fields: dict[ErrorCode, int] = {}
     for reject in rejects:
         for fault in reject.faults:
             group = (fault.code, _INDEX.sub("[]", fault.field) if "[" in fault.field else fault.field)
-            if group not in counts:
-                fields[fault.code] = fields.get(fault.code, 0) + bool(group[1])
-                # At most GROUP_FIELDS_MAX fields come before the first that gets no group, whose example may be needed.
-                shown = not fault.field or fields[fault.code] <= GROUP_FIELDS_MAX + 1
-                examples.append(_example(reject, fault) if shown else None)
-            counts[group] = counts.get(group, 0) + 1
+            if group in counts:
+                counts[group] += 1
+                continue
+            counts[group] = 1
+            fields[fault.code] = fields.get(fault.code, 0) + bool(group[1])
+            # At most GROUP_FIELDS_MAX fields come before the first that gets no group, whose example may be needed.
+            shown = not fault.field or fields[fault.code] <= GROUP_FIELDS_MAX + 1
+            examples.append(_example(reject, fault) if shown else None)
     await connection.execute(
         sql.error_group_add,
         import_id,

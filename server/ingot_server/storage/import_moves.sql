@@ -134,5 +134,9 @@ LIMIT 1000
 
 -- name: import_delete
 -- Deletes an import with its batches, errors and error groups; chunks go before. $1 import id.
+WITH listed AS (
+    DELETE FROM record_error
+    WHERE import_id = $1
+)
 DELETE FROM import
 WHERE import_id = $1

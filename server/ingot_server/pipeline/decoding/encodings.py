@@ -8,8 +8,9 @@ where the zero bytes of the first character are, else it is little-endian.
 import codecs
 import re
 from bisect import bisect_left
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from ingot_server.domain.records import Decoded, ErrorCode, Fault, Reject, reject
 from ingot_server.pipeline.decoding.decoder import Decoder

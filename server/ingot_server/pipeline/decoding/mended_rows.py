@@ -6,7 +6,7 @@ empty cell is a missing field. Spreadsheets leave empty cells away at the end of
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -51,9 +51,9 @@ class MendedRowEncoder:
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = [(column, *field_of(column)) for column in columns]
 
-    def fits(self, rows: Sequence[Sequence[str]]) -> bool:
-        """Whether `encode` may be called without asking for the faults of each row."""
-        return False
+    def encode_all(self, rows: Iterable[Sequence[str]]) -> list[bytes] | None:
+        """None: each row is asked for its faults."""
+        return None
 
     def faults(self, row: Sequence[str], source: bytes) -> list[Fault]:
         """What is wrong with a row."""
@@ -64,7 +64,7 @@ class MendedRowEncoder:
         members, faults = self._members(row)
         return faults + restored(members)[1]
 
-    def encode(self, rows: Sequence[Sequence[str]]) -> list[bytes]:
+    def encode(self, rows: Iterable[Sequence[str]]) -> list[bytes]:
         """The JSON texts of rows without faults."""
         return [restored(self._members(row)[0])[0] for row in rows]
 

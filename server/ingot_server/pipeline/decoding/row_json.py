@@ -1,6 +1,6 @@
 """Turns rows of cells into JSON objects."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import starmap
 from typing import Any
 
@@ -19,9 +19,13 @@ class RowEncoder:
         self._columns = tuple(columns)
         self._struct = _row_struct(self._columns)
 
-    def fits(self, rows: Sequence[Sequence[str]]) -> bool:
-        """Whether all rows have as many cells as there are columns: then none has a fault."""
-        return set(map(len, rows)) == {len(self._columns)}
+    def encode_all(self, rows: Iterable[Sequence[str]]) -> list[bytes] | None:
+        """The JSON texts of all rows; None if one of them has a fault."""
+        try:
+            return self.encode(rows)
+        except (TypeError, ValueError):
+            # It has too few or too many cells.
+            return None
 
     def faults(self, row: Sequence[str], source: bytes) -> list[Fault]:
         """What is wrong with a row, which is `source` in the file."""
@@ -33,7 +37,7 @@ class RowEncoder:
         """A row with faults as it is shown."""
         return source
 
-    def encode(self, rows: Sequence[Sequence[str]]) -> list[bytes]:
+    def encode(self, rows: Iterable[Sequence[str]]) -> list[bytes]:
         """The JSON texts of rows without faults."""
         objects: list[Any]
         if self._struct is None:

@@ -1,6 +1,7 @@
 """Turns rows into records, and finds the rows that cannot become one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 from ingot_server.domain.records import EMPTY_LINE, RECORD_BYTES_MAX, RECORD_TOO_LARGE, ErrorCode, Fault
 from ingot_server.pipeline.decoding.gathering import Gathering
@@ -10,10 +11,26 @@ from ingot_server.pipeline.decoding.row_json import RowEncoder
 _NUL = Fault(ErrorCode.CONTROL_CHARACTER, "The row contains a NUL character: leave it out.")
 
 
+class PlainRows:
+    """Rows of one line each, of which no cell is quoted: each is split when it is needed, and not kept."""
+
+    def __init__(self, lines: list[str], delimiter: str) -> None:
+        self._lines = lines
+        self._delimiter = delimiter
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[list[str]]:
+        if "" in self._lines:
+            return (line.split(self._delimiter) if line else [] for line in self._lines)
+        return map(str.split, self._lines, repeat(self._delimiter))
+
+
 class Rows:
     """Some rows and the lines of the file they came from."""
 
-    def __init__(self, rows: list[list[str]], line_ends: Sequence[int], block: bytes, line: int) -> None:
+    def __init__(self, rows: "list[list[str]] | PlainRows", line_ends: Sequence[int], block: bytes, line: int) -> None:
         """`line_ends` has for each row how many lines there are up to its end; the first is line `line` of the file."""
         self._rows = rows
         self._line_ends = line_ends
@@ -23,12 +40,11 @@ class Rows:
 
     def become_records(self, encoder: RowEncoder | MendedRowEncoder, found: Gathering) -> None:
         """Adds each row as a record or as a reject."""
-        if self._clean and encoder.fits(self._rows):
-            texts = encoder.encode(self._rows)
-            if max(map(len, texts)) <= RECORD_BYTES_MAX:
-                found.add(texts, self._lines())
-                return
-        self._become_mixed(encoder, found)
+        texts = encoder.encode_all(self._rows) if self._clean else None
+        if texts and max(map(len, texts)) <= RECORD_BYTES_MAX:
+            found.add(texts, self._lines())
+        else:
+            self._become_mixed(encoder, found)
 
     def _become_mixed(self, encoder: RowEncoder | MendedRowEncoder, found: Gathering) -> None:
         texts: list[bytes] = []

@@ -23,7 +23,7 @@ from ingot_server.pipeline.decoding.gathering import Gathering
 from ingot_server.pipeline.decoding.mended_rows import MendedRowEncoder, columns_fault, is_mended, saved_with
 from ingot_server.pipeline.decoding.pace import Pace
 from ingot_server.pipeline.decoding.row_json import RowEncoder
-from ingot_server.pipeline.decoding.row_records import Rows, is_utf8
+from ingot_server.pipeline.decoding.row_records import PlainRows, Rows, is_utf8
 from ingot_server.pipeline.decoding.rows import ROW_LINES_MAX, BadLine, Row, RowGrammar
 
 # Process-wide, and this is its only user: the default of 131,072 would refuse cells that a record may hold.
@@ -129,7 +129,9 @@ class TableDecoder:
             self._columns = list(columns)
             self._encoder = _encoder(columns)
 
-    def _take(self, rows: list[list[str]], line_ends: Sequence[int], block: bytes, found: Gathering) -> None:
+    def _take(
+        self, rows: list[list[str]] | PlainRows, line_ends: Sequence[int], block: bytes, found: Gathering
+    ) -> None:
         Rows(rows, line_ends, block, self._line).become_records(self._encoder, found)
 
     def _cells(self, text: bytes) -> list[str]:
@@ -155,13 +157,14 @@ class TableDecoder:
         self._line += line_ends[-1]
         return start + len(block)
 
-    def _parse(self, block: bytes) -> tuple[list[list[str]], Sequence[int]]:
+    def _parse(self, block: bytes) -> tuple[list[list[str]] | PlainRows, Sequence[int]]:
         """The rows up to the first one that needs care, and for each how many lines there are up to its end."""
         text = block.decode(errors="surrogateescape")
-        if self._quote not in text and "\r" not in (plain := text.replace("\r\n", "\n")):
+        plain = text.replace("\r\n", "\n") if "\r" in text else text
+        if self._quote not in plain and "\r" not in plain:
             # Twice as fast as the csv module, and the same: no cell is quoted.
             lines = plain.removesuffix("\n").split("\n")
-            return [line.split(self._delimiter) if line else [] for line in lines], range(1, len(lines) + 1)
+            return PlainRows(lines, self._delimiter), range(1, len(lines) + 1)
         # newline="\n": lines end there and nowhere else, and carriage returns stay.
         reader = csv.reader(io.StringIO(text, newline="\n"), **self._dialect)
         rows: list[list[str]] = []

@@ -181,8 +181,11 @@ CREATE TABLE chunk (
 ALTER TABLE chunk ALTER COLUMN payload SET STORAGE EXTERNAL;
 
 -- One row per error, so that the list can be filtered; `raw` is that of the whole record.
+--
+-- No foreign key: to look the import up for each row takes as long as storing it. Whoever adds errors also updates a
+-- batch or the import in the same transaction, and gives up if that is gone.
 CREATE TABLE record_error (
-    import_id bigint NOT NULL REFERENCES import ON DELETE CASCADE,
+    import_id bigint NOT NULL,
     batch_seq bigint NOT NULL,
     record_index bigint NOT NULL,
     ordinal integer NOT NULL,

@@ -12,13 +12,14 @@ from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.progress import Counts
 from ingot_server.domain.records import Fault, Severity
 from ingot_server.pipeline import exact_json
+from ingot_server.pipeline.creating import are_strangers, create_rows
 from ingot_server.pipeline.folding import Fold, too_large
 from ingot_server.pipeline.keys import Keyed, key_of, read_keys
-from ingot_server.pipeline.mapping import look_up, map_rows, named_keys
+from ingot_server.pipeline.mapping import Surroundings, look_up, map_rows, named_keys
 from ingot_server.pipeline.merging import fold_rows
 from ingot_server.pipeline.own_keys import without_keys
 from ingot_server.pipeline.target import Target
-from ingot_server.pipeline.validation import Row
+from ingot_server.pipeline.validation import Row, Validator
 from ingot_server.storage import branches, identifiers, records
 from ingot_server.storage.records import KeyedRecord
 
@@ -105,6 +106,12 @@ class Prepared:
         if self.target.rules.kind.identifies_itself:
             return None
         return frozenset(row.key for row in self.rows if not row.is_faulty)
+
+    @property
+    def creates_rows(self) -> bool:
+        """Whether new records are written by `creating`."""
+        target = self.target
+        return bool(target.rules.kind.identifiers) and target.mode is WriteMode.REPLACE and target.base_id is None
 
     async def take_rows(self) -> list[Row]:
         """The records with their values. Mapping adds to them, so they are read anew for another try."""
@@ -232,7 +239,7 @@ async def _replace(connection: "Connection", prepared: Prepared, writer: int, ke
     table_id, hopes = prepared.target.table_id, prepared.hopes
     if not keyed or hopes is None:
         return await records.record_apply(connection, table_id, writer, keyed)
-    if hopes.new.is_so:
+    if not prepared.creates_rows and hopes.new.is_so:
         created = await records.record_create(connection, table_id, writer, keyed)
         hopes.new.learn(is_so=created is not None)
         if created is not None:
@@ -265,6 +272,13 @@ def _fold_plain(keyed: Keyed, fold: Fold) -> list[Finding]:
 async def _apply_rows(connection: "Connection", prepared: Prepared, writer: int) -> Applied:
     target, rules = prepared.target, prepared.target.rules
     rows = await prepared.take_rows()
+    hopes = prepared.hopes
+    if hopes is not None and prepared.creates_rows and hopes.new.is_so and are_strangers(rows):
+        created = await create_rows(connection, target, rows, writer)
+        hopes.new.learn(is_so=created is not None)
+        if created is not None:
+            return _applied(rows, rules, *created)
+        rows = await prepared.take_rows()
     if target.mode is WriteMode.REPLACE:
         around = await look_up(connection, target, rows)
         if len(rows) > _ROWS_ON_LOOP_MAX:
@@ -281,12 +295,17 @@ async def _apply_rows(connection: "Connection", prepared: Prepared, writer: int)
         counts = fold.counts
     if around.own.changed:
         await identifiers.identifier_change(connection, target.table_id, around.own.changes())
-    named: set[str] = set()
+    return _applied(rows, rules, counts, around)
+
+
+def _applied(rows: Sequence[Row], rules: Validator, counts: Counts, around: Surroundings) -> Applied:
+    named = {row.key for row in rows if not row.is_faulty}
     nameless = 0
     for row in rows:
-        keys = named_keys(row, rules, around)
-        named |= keys
-        nameless += not keys
+        if row.is_faulty:
+            keys = named_keys(row, rules, around)
+            named |= keys
+            nameless += not keys
     return Applied(counts, _findings(rows, Severity.ERROR), _findings(rows, Severity.WARNING), named, nameless)
 
 

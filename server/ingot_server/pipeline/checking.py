@@ -20,6 +20,8 @@ from ingot_server.pipeline.diagnosis import NUMBER_SHAPES, WIDE_EXPONENT_SHAPE, 
 from ingot_server.pipeline.own_keys import key_names
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# Skips all fields.
+_OBJECT = msgspec.json.Decoder(msgspec.defstruct("Object", [], gc=False))
 _Scalar = str | int | float | bool | None
 _ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
 _ESCAPED_NUL = b"\\u0000"
@@ -163,7 +165,16 @@ def _unread(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bo
 
 def _without_value(texts: Sequence[bytes]) -> set[int]:
     """The positions of all records that are no objects or have no field with a value."""
-    return {position for position, text in enumerate(texts) if not _is_good(text, _RECORD.decode, has_value)}
+    return {
+        position
+        for position, text in enumerate(texts)
+        if not _surely_has_value(text) and not _is_good(text, _RECORD.decode, has_value)
+    }
+
+
+def _surely_has_value(text: bytes) -> bool:
+    """Whether this is an object with fields, of which none can be null or empty."""
+    return b":" in text and b"null" not in text and b'""' not in text and _is_good(text, _OBJECT.decode, bool)
 
 
 def _is_good(text: bytes, read: Callable[[bytes], Any], has_key: Callable[[Any], Any]) -> bool:

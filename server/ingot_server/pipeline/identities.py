@@ -39,7 +39,7 @@ class Identities:
     """The key of the record that has an identifier."""
     held: dict[str, dict[str, str]] = field(default_factory=dict)
     """The identifiers that a record has, by its key: name to value. One that is missing here has exactly those that the
-    next record that means it comes with: see `is_told`."""
+    next record that means it comes with: see `untold`."""
     taken: set[str] = field(default_factory=set)
     """Keys that new records cannot have."""
     changed: set[str] = field(default_factory=set)
@@ -47,15 +47,17 @@ class Identities:
     stored: frozenset[str] = frozenset()
     """Identifiers that belonged to a record at first."""
 
-    def is_told(self, names: Sequence[Name], identifiers: Sequence[str]) -> bool:
-        """Whether all identifiers that the record meant by `names` has are among these, or no record is meant.
+    def untold(self, named: Iterable[Sequence[Name]], identifiers: Sequence[str]) -> set[str]:
+        """The records meant by `named` that may have identifiers which are not among these.
 
-        Else what it holds must be known before it is asked for.
+        What they hold must be known before they are asked for.
         """
-        found = [self.owners.get(name.text) for name in names]
-        if not any(found):
-            return True
-        return len(names) == len(identifiers) and None not in found and len(set(found)) == 1
+        untold: set[str] = set()
+        for names in named:
+            found = {self.owners.get(name.text) for name in names}
+            if len(found) > 1 or (len(names) < len(identifiers) and None not in found):
+                untold.update(key for key in found if key is not None)
+        return untold
 
     def find(self, names: Sequence[Name]) -> str | None:
         """The key of the record that is meant; None if there is none. Raises IdentityConflict."""
@@ -96,10 +98,16 @@ class Identities:
         key = self.find(names)
         if key is None:
             key = self._new_key(first_key(names[0]))
-            self.held[key] = {}
+            self.held[key] = {name.identifier: name.value for name in names}
+            texts = [name.text for name in names]
+            self.owners.update(dict.fromkeys(texts, key))
+            self.changed.update(texts)
+            return key, False
         mine = self.held.get(key)
         if mine is None:
-            mine = self.held[key] = {name.identifier: name.value for name in names}
+            # It has those that it comes with.
+            self.held[key] = {name.identifier: name.value for name in names}
+            return key, False
         completed = False
         for name in identifiers:
             old = mine.get(name)

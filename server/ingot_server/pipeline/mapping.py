@@ -4,6 +4,7 @@ In two halves: `look_up` reads what is needed for all records at once, in the tr
 `map_rows` is pure, and takes them one by one in their order.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -47,18 +48,35 @@ async def look_up(connection: "Connection", target: Target, rows: Sequence[Row])
     kind, table_id = target.rules.kind, target.table_id
     if kind.identifiers:
         named = [row.names for row in rows if row.names]
-        keys = {first_key(names[0]) for names in named}
         if target.base_id is not None:
-            await _touch(connection, target, target.base_id, {name.text for names in named for name in names}, keys)
+            texts = {name.text for names in named for name in names}
+            keys = {first_key(names[0]) for names in named}
+            await _touch(connection, target, target.base_id, texts, keys)
         await tables.table_lock_identifiers(connection, table_id)
         # A record that is only a part may leave out what the whole has, and is then asked for by that as well.
-        (found.own,) = await _identities(
+        (found.own,) = await look_up_identities(
             connection, [table_id], named, kind.identifiers, ask_all=target.mode is not WriteMode.REPLACE
         )
-        # Also of those that are known: an earlier record of these may take the identifier away.
-        found.own.taken = await records.record_keys_taken(connection, table_id, keys)
+        found.own.taken = await _keys_taken(connection, table_id, named, found.own)
     await look_around(connection, target.account_id, rows, found)
     return found
+
+
+async def _keys_taken(
+    connection: "Connection", table_id: int, named: Sequence[Sequence[Name]], own: Identities
+) -> set[str]:
+    """Which keys new records cannot have, of those that rows would have if they are new, and of the numbered ones."""
+    if own.held:
+        # Of all rows: an earlier one may take an identifier away from a record that is known.
+        wanted = [first_key(names[0]) for names in named]
+        numbered = set(wanted)
+        taken = await records.record_keys_existing(connection, [table_id], numbered)
+    else:
+        # No record loses an identifier, but for those of rows that mean the same new one.
+        wanted = [first_key(names[0]) for names in named if names[0].text not in own.owners]
+        taken = await records.record_keys_existing(connection, [table_id], set(wanted))
+        numbered = taken.union(key for key, times in Counter(wanted).items() if times > 1)
+    return taken | await records.record_keys_numbered(connection, table_id, numbered)
 
 
 async def _touch(
@@ -66,7 +84,8 @@ async def _touch(
 ) -> None:
     """Has all records in the branch that may be meant, or that keep a new one from having its key."""
     owners = await identifiers.identifier_find(connection, [base_id], list(identifiers_))
-    taken = await records.record_keys_taken(connection, base_id, first_keys)
+    taken = await records.record_keys_existing(connection, [base_id], first_keys)
+    taken |= await records.record_keys_numbered(connection, base_id, first_keys)
     keys = taken.union(owners[base_id].values())
     fields = target.rules.kind.identifiers
     await branches.branch_touch_identified(connection, target.table_id, base_id, keys, fields)
@@ -92,7 +111,7 @@ async def _look_up_references(
         if KINDS[kind].identifiers:
             # What is asked for later may name a record in two ways at once that were looked up one by one.
             known = kind in found.others
-            identities = await _identities(connection, table_ids, named, KINDS[kind].identifiers, ask_all=known)
+            identities = await look_up_identities(connection, table_ids, named, KINDS[kind].identifiers, ask_all=known)
             others = found.others.setdefault(kind, {})
             for table, further in zip(found_tables[kind].values(), identities, strict=True):
                 others.setdefault(table, further).learn(further)
@@ -102,7 +121,7 @@ async def _look_up_references(
             found.keys.setdefault(kind, set()).update(existing)
 
 
-async def _identities(
+async def look_up_identities(
     connection: "Connection",
     table_ids: Sequence[int],
     named: Sequence[Sequence[Name]],
@@ -110,18 +129,16 @@ async def _identities(
     *,
     ask_all: bool = False,
 ) -> list[Identities]:
+    """Who has the identifiers that are `named`, in each of some tables.
+
+    What a record holds beside them is asked for where it matters; with `ask_all`, of all that are found.
+    """
     wanted = {name.text for names in named for name in names}
     owners = await identifiers.identifier_find(connection, table_ids, list(wanted))
     found = []
     for table_id in table_ids:
         identities = Identities(owners[table_id], stored=frozenset(owners[table_id]))
-        asked = {
-            identities.owners[name.text]
-            for names in named
-            if ask_all or not identities.is_told(names, identifier_fields)
-            for name in names
-            if name.text in identities.owners
-        }
+        asked = set(identities.owners.values()) if ask_all else identities.untold(named, identifier_fields)
         identities.held = await records.record_list_fields(connection, table_id, list(asked), identifier_fields)
         if ask_all:
             identities.know_held()
@@ -146,9 +163,7 @@ def map_rows(rows: Sequence[Row], rules: Validator, around: Surroundings) -> lis
 
 
 def named_keys(row: Row, rules: Validator, around: Surroundings) -> set[str]:
-    """The keys of the records that a row names, after it was applied or rejected; none if that is not known."""
-    if not row.is_faulty:
-        return {row.key}
+    """The keys of the records that a rejected row names; none if that is not known."""
     kind = rules.kind
     if kind.identifiers:
         if not row.names or not row.unread.isdisjoint(kind.identifiers):

@@ -3,11 +3,15 @@
 Whoever changes them holds `tables.table_lock_identifiers` until the end of the transaction.
 """
 
+import asyncio
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ingot_server.storage.copying import escaped
 from ingot_server.storage.database import Database
+from ingot_server.storage.looking_up import LOOK_UPS_MANY, looking_up_many
 from ingot_server.storage.sql import Queries
 
 if TYPE_CHECKING:
@@ -15,13 +19,21 @@ if TYPE_CHECKING:
 
 sql = Queries("identifiers.sql")
 
+Identifier = tuple[str, str]
+"""An identifier and the key of the record that has it."""
+
 
 async def identifier_find(
     connection: "Connection", table_ids: Sequence[int], identifiers: Sequence[str]
 ) -> dict[int, dict[str, str]]:
     """Which records these identifiers belong to: by table, the key for each identifier that is there."""
     found: dict[int, dict[str, str]] = {table_id: {} for table_id in table_ids}
-    if table_ids and identifiers:
+    if table_ids and len(identifiers) >= LOOK_UPS_MANY:
+        async with looking_up_many(connection):
+            rows = await connection.fetch(sql.identifier_find_many, table_ids, identifiers)
+        for table_id, texts, keys in rows:
+            found[table_id] = dict(zip(texts, keys, strict=True))
+    elif table_ids and identifiers:
         for table_id, identifier, key in await connection.fetch(sql.identifier_find, table_ids, identifiers):
             found[table_id][identifier] = key
     return found
@@ -45,12 +57,25 @@ async def identifier_change(connection: "Connection", table_id: int, changes: Id
         await connection.executemany(sql.identifier_remove, [(table_id, text) for text in sorted(changes.removed)])
     if changes.moved:
         await connection.execute(sql.identifier_move, table_id, list(changes.moved), list(changes.moved.values()))
-    if changes.new:
-        # Nobody else gives identifiers meanwhile, so there is no conflict to look for: less than half the time.
-        rows = [(table_id, text, key) for text, key in sorted(changes.new.items())]
-        await connection.copy_records_to_table(
-            "record_identifier", records=rows, columns=["table_id", "identifier", "key"]
+    # Nobody else gives identifiers meanwhile, so there is no conflict to look for: less than half the time.
+    await identifier_add(connection, table_id, list(changes.new.items()))
+
+
+async def identifier_add(connection: "Connection", table_id: int, given: Sequence[Identifier]) -> None:
+    """Adds identifiers that no record has."""
+    if given:
+        lines = await asyncio.to_thread(_copy_lines, given, table_id)
+        await connection.copy_to_table(
+            "record_identifier", source=io.BytesIO(lines), columns=["identifier", "key", "table_id"], format="text"
         )
+
+
+def _copy_lines(given: Sequence[Identifier], table_id: int) -> bytes:
+    """The text format of COPY, sorted: identifier, key and table id."""
+    # Neither has a NUL.
+    texts = escaped([text for text, _ in given], "\0")
+    keys = escaped([key for _, key in given], "\0")
+    return "".join(sorted([f"{text}\t{key}\t{table_id}\n" for text, key in zip(texts, keys, strict=True)])).encode()
 
 
 async def identifier_find_key(database: Database, table_id: int, identifier: str) -> str | None:

@@ -14,6 +14,14 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS found
 
+-- name: identifier_find_many
+-- As identifier_find, by table, to be run in `looking_up_many`. $1 table ids, $2 identifiers.
+SELECT table_id, array_agg(identifier) AS identifiers, array_agg(key) AS keys
+FROM record_identifier
+WHERE table_id = ANY($1::bigint[])
+  AND identifier = ANY($2::text[])
+GROUP BY table_id
+
 -- name: identifier_find_key
 -- The record that an identifier belongs to. $1 table id, $2 identifier.
 SELECT key

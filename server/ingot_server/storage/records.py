@@ -13,7 +13,10 @@ from xxhash import xxh3_64_intdigest
 from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.filters import Condition, Order, Own
 from ingot_server.domain.progress import Counts
+from ingot_server.storage.copying import escaped
 from ingot_server.storage.database import Database, rows_touched
+from ingot_server.storage.identifiers import Identifier, identifier_add
+from ingot_server.storage.looking_up import LOOK_UPS_MANY, looking_up_many
 from ingot_server.storage.record_pages import After, Scope, page_query, page_rows
 from ingot_server.storage.sql import Queries
 
@@ -31,8 +34,6 @@ HELD_KEYS_MIN = 10
 sql = Queries("records.sql")
 
 _COPIED = ["key", "data", "digest", "table_id", "writer"]
-# The backslash first: the others are escaped with it.
-_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\r": "\\r", "\n": "\\n"}
 
 KeyedRecord = tuple[str, str]
 """A record's key and its JSON text."""
@@ -93,11 +94,16 @@ async def record_differing(
 
 
 async def record_create(
-    connection: "Connection", table_id: int, writer: int, records: Sequence[KeyedRecord]
+    connection: "Connection",
+    table_id: int,
+    writer: int,
+    records: Sequence[KeyedRecord],
+    given: Sequence[Identifier] = (),
 ) -> Counts | None:
-    """Writes records whose keys are all new, in about half the time of `record_apply`.
+    """Writes records whose keys are all new, in half the time of `record_apply`, and the identifiers that are `given`.
 
-    None if a key is not new, or comes twice; then nothing was written. Within the caller's transaction.
+    None if a key or an identifier is not new, or comes twice; then nothing was written. Within the caller's
+    transaction.
     """
     # Sorted, because two who write the same keys in different orders wait for each other.
     lines = await asyncio.to_thread(_copy_lines, records, table_id, writer)
@@ -105,6 +111,7 @@ async def record_create(
         async with connection.transaction():
             # As text, which is made for all records at once: asyncpg would take longer for them than PostgreSQL.
             await connection.copy_to_table("record", source=io.BytesIO(lines), columns=_COPIED, format="text")
+            await identifier_add(connection, table_id, given)
     except asyncpg.UniqueViolationError:
         return None
     return Counts(received=len(records), created=len(records))
@@ -115,8 +122,8 @@ def _copy_lines(records: Sequence[KeyedRecord], table_id: int, writer: int) -> b
     records = sorted(records)
     end = f"\t{table_id}\t{writer}\n"
     # A key has no NUL, and the text of a record is on one line.
-    keys = _escaped([key for key, _ in records], "\0")
-    texts = _escaped([text for _, text in records], "\n")
+    keys = escaped([key for key, _ in records], "\0")
+    texts = escaped([text for _, text in records], "\n")
     digests = [_digest(text) for _, text in records]
     return "".join(
         [f"{key}\t{text}\t{digest}{end}" for key, text, digest in zip(keys, texts, digests, strict=True)]
@@ -126,15 +133,6 @@ def _copy_lines(records: Sequence[KeyedRecord], table_id: int, writer: int) -> b
 def _digest(text: str) -> int:
     """XXH3 of a text, which of two different ones is the same once in 2**64 times, as PostgreSQL's bigint."""
     return xxh3_64_intdigest(text.encode()) - 2**63
-
-
-def _escaped(texts: list[str], separator: str) -> list[str]:
-    """Texts as COPY wants them. They are searched, and escaped, all at once; none holds the separator."""
-    joined = separator.join(texts)
-    found = [character for character in _ESCAPES if character in joined and character != separator]
-    for character in found:
-        joined = joined.replace(character, _ESCAPES[character])
-    return joined.split(separator) if found else texts
 
 
 def _split_repeated(records: Sequence[KeyedRecord]) -> tuple[Sequence[KeyedRecord], list[KeyedRecord]]:
@@ -224,9 +222,11 @@ async def record_unstage(connection: "Connection") -> None:
     await connection.execute(sql.record_unstage)
 
 
-async def record_keys_taken(connection: "Connection", table_id: int, keys: Collection[str]) -> set[str]:
-    """Those of `keys` that have a record, and the keys of all records that are one of these with `~` and a number."""
-    return {row["key"] for row in await connection.fetch(sql.record_keys_taken, table_id, list(keys))}
+async def record_keys_numbered(connection: "Connection", table_id: int, keys: Collection[str]) -> set[str]:
+    """The keys of all records that are one of these with `~` and a number."""
+    if not keys:
+        return set()
+    return {row["key"] for row in await connection.fetch(sql.record_keys_numbered, table_id, list(keys))}
 
 
 async def record_list_fields(
@@ -245,6 +245,9 @@ async def record_keys_existing(connection: "Connection", table_ids: Sequence[int
     """Those of `keys` that have a record in one of the tables."""
     if not table_ids or not keys:
         return set()
+    if len(keys) >= LOOK_UPS_MANY:
+        async with looking_up_many(connection):
+            return set(await connection.fetchval(sql.record_keys_existing_many, table_ids, list(keys)) or ())
     return {row["key"] for row in await connection.fetch(sql.record_keys_existing, table_ids, list(keys))}
 
 

@@ -165,6 +165,13 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS found
 
+-- name: record_keys_existing_many
+-- As record_keys_existing, to be run in `looking_up_many`. $1 table ids, $2 keys.
+SELECT array_agg(key) AS keys
+FROM record
+WHERE table_id = ANY($1::bigint[])
+  AND key = ANY($2::text[])
+
 -- name: record_list_fields
 -- The texts of some fields of some records. $1 table id, $2 keys, $3 fields.
 SELECT
@@ -182,23 +189,19 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS found
 
--- name: record_keys_taken
--- Which of some keys have a record, and the keys that are one of these with `~` and a number. $1 table id, $2 keys.
+-- name: record_keys_numbered
+-- The keys that are one of some keys with `~` and a number. $1 table id, $2 keys.
 --
--- Also the numbered keys of one that has no record itself: it may have been deleted.
+-- Also of one that has no record itself: it may have been deleted.
 SELECT found.key
 FROM unnest($2::text[]) AS wanted (key)
 CROSS JOIN LATERAL (
     SELECT key
     FROM record
     WHERE table_id = $1
-      AND key = wanted.key COLLATE "C"
-    UNION ALL
-    SELECT key
-    FROM record
-    WHERE table_id = $1
       AND key > (wanted.key || '~') COLLATE "C"
       AND key < (wanted.key || '~:') COLLATE "C"
+    OFFSET 0
 ) AS found
 
 -- name: record_delete

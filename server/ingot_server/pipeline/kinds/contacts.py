@@ -1,6 +1,5 @@
 """People: customers, members, subscribers."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from ingot_server.domain.fields import Field, FieldType
@@ -8,7 +7,7 @@ from ingot_server.pipeline.kinds.kind import Kind, Record
 from ingot_server.pipeline.values import email_domain, phone_country
 
 
-def _derive(contact: Record) -> Mapping[str, Any]:
+def _derive(contact: Record) -> dict[str, Any]:
     derived: dict[str, Any] = {}
     if email := contact.get("email"):
         derived["email_domain"] = email_domain(email)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from ingot_server.domain.fields import Field
 from ingot_server.domain.records import ErrorCode, Fault
 from ingot_server.pipeline import exact_json
@@ -16,8 +18,7 @@ DERIVED = "derived"
 """The field that holds what was derived from the others."""
 
 
-@dataclass(slots=True)
-class Name:
+class Name(msgspec.Struct, gc=False):
     """One of the ways in which a record names another, or itself. Never changed; frozen ones take twice the time."""
 
     identifier: str
@@ -50,7 +51,7 @@ def nothing(record: Record) -> Sequence[Any]:
     return ()
 
 
-def no_fields(record: Record) -> Mapping[str, Any]:
+def no_fields(record: Record) -> dict[str, Any]:
     """Nothing that could be derived."""
     return {}
 
@@ -80,7 +81,7 @@ class Kind:
     """What a record refers to."""
     check: Callable[[Record], Iterable[Fault]] = nothing
     """What is wrong between the fields of a record, each of which is right for itself."""
-    derive: Callable[[Record], Mapping[str, Any]] = no_fields
+    derive: Callable[[Record], dict[str, Any]] = no_fields
     """What follows from the fields of a record."""
 
     def __post_init__(self) -> None:

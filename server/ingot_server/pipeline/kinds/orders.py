@@ -1,6 +1,6 @@
 """What contacts have bought, with its items, packages and ticket bundles."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from decimal import Context, Decimal, Inexact
 from typing import Any
@@ -33,7 +33,7 @@ def _references(order: Record) -> Iterable[Reference]:
             yield Reference("TICKET_BUNDLES", (name,), ErrorCode.TICKET_BUNDLE_NOT_FOUND)
 
 
-def _derive(order: Record) -> Mapping[str, Any]:
+def _derive(order: Record) -> dict[str, Any]:
     items = order.get("items")
     if order.get("total") is not None or not items or any(item.get("price") is None for item in items):
         return {}

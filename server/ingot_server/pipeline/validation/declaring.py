@@ -171,7 +171,7 @@ def _default_violations(field: Field, reading: Reading, path: str) -> Iterator[t
         return
     row, sent = Row(0), as_sent(field.default)
     read = ObjectReader([field], reading, rejects_unknown=False, own=frozenset()).read({field.name: sent}, "", row)
-    if row.is_faulty:
+    if row.faults and row.is_faulty:
         yield f"{path}.default_value", row.faults[0].message
     elif "\\x00" in repr(sent):
         yield f"{path}.default_value", "expected a value without NUL characters"

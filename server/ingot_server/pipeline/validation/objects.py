@@ -7,6 +7,7 @@ from typing import Any
 
 from ingot_server.domain.fields import Field, FieldType, Reading
 from ingot_server.domain.records import ErrorCode
+from ingot_server.pipeline.validation.columns import NO_VALUES, ColumnField, ColumnReader
 from ingot_server.pipeline.validation.constraints import Constraint, constraints_of
 from ingot_server.pipeline.validation.rows import Row
 from ingot_server.pipeline.values import Doubtful, Reader, Unreadable, reader, shown
@@ -14,7 +15,6 @@ from ingot_server.pipeline.values import Doubtful, Reader, Unreadable, reader, s
 _ADDRESSES = (FieldType.EMAIL, FieldType.PHONE)
 ELEMENTS_MAX = 2_000
 """Of a list: each is read by itself, and some take a tenth of a millisecond."""
-_NO_VALUES: tuple[Any, ...] = (None, "", [])
 _TEXTS = (FieldType.TEXT, FieldType.ANY)
 
 
@@ -63,7 +63,7 @@ class _FieldReader:
             return UNREAD
         values = [self._one(element, f"{path}[{number}]", row) for number, element in enumerate(items)]
         if any(value is UNREAD for value in values):
-            row.unread.add(path)
+            row.note_unread(path)
             # Objects stay where they were: kinds tell of others in the list by their place.
             return [{} if value is UNREAD else value for value in values] if self.nested else UNREAD
         return values
@@ -86,7 +86,7 @@ class _FieldReader:
                 row.blame(ErrorCode.INVALID_VALUE, f"Invalid value: {unreadable.message}.", path)
                 return UNREAD
         if self.is_address:
-            row.addresses.append((self.field.type, value, path))
+            row.note_address(self.field.type, value, path)
         return value if self.nested is None else self.nested.read(value, f"{path}.", row)
 
 
@@ -132,15 +132,39 @@ class ObjectReader:
             folded(name): known for name, known in self._by_name.items() if known.field.name not in own
         }
         self._needed = [known for known in readers if known.field.required or known.field.default is not None]
+        self._columns = ColumnReader(
+            {
+                name: ColumnField(
+                    name=known.name,
+                    type=known.field.type,
+                    read=known.read,
+                    is_address=known.is_address,
+                    is_needed=known in self._needed,
+                    empty_is_missing=known.empty_is_missing,
+                )
+                for name, known in self._by_name.items()
+                if known.is_quick
+            },
+            lambda name: not rejects_unknown and self._known(name) is None,
+            [known.name for known in self._needed],
+        )
 
     def stored_name(self, name: str) -> str:
         """Under which name a value that comes under this one is stored."""
-        known = self._by_name.get(name) or self._by_folded_name.get(folded(name))
+        known = self._known(name)
         return known.name if known else name
 
     def refuses(self, name: str) -> bool:
         """Whether a field of this name is unknown and rejected."""
-        return self._rejects_unknown and name not in self._by_name and folded(name) not in self._by_folded_name
+        return self._rejects_unknown and self._known(name) is None
+
+    def _known(self, name: str) -> _FieldReader | None:
+        return self._by_name.get(name) or self._by_folded_name.get(folded(name))
+
+    def read_all(self, records: Sequence[dict[str, Any]], rows: Sequence[Row]) -> None:
+        """Reads whole records, which may be changed, each into the row beside it, as `read` does."""
+        for position in self._columns.read(records, rows):
+            rows[position].record = self.read(records[position], "", rows[position])
 
     def read(self, record: dict[str, Any], prefix: str, row: Row, *, whole: bool = True) -> dict[str, Any]:
         """The object with its fields under their names and in their normal forms, without those that cannot be read.
@@ -166,7 +190,7 @@ class ObjectReader:
                 if value is not UNREAD and type(value) is not Doubtful:
                     read[known.name] = value
                     if known.is_address:
-                        row.addresses.append((known.field.type, value, prefix + known.name))
+                        row.note_address(known.field.type, value, prefix + known.name)
                     continue
             self._take(known, item, read, prefix, row)
         for path in row.unread:
@@ -175,7 +199,7 @@ class ObjectReader:
             if known is not None and known.nested is None:
                 read.pop(known.name, None)
         for known in self._needed if whole else ():
-            if read.get(known.name) in _NO_VALUES and prefix + known.name not in row.unread:
+            if read.get(known.name) in NO_VALUES and prefix + known.name not in row.unread:
                 self._fill(known, read, prefix, row)
         return read
 
@@ -190,7 +214,7 @@ class ObjectReader:
         path = prefix + name
         value = known.value(item, path, row)
         if value is UNREAD:
-            row.unread.add(path)
+            row.note_unread(path)
         elif read.get(name) in (None, ""):
             read[name] = value
         elif value not in ("", read[name]):
@@ -205,8 +229,8 @@ class ObjectReader:
         if known.field.default is not None:
             read[known.name] = known.default
             if known.is_address:
-                values = known.default if known.field.many else [known.default]
-                row.addresses += [(known.field.type, value, prefix + known.name) for value in values]
+                for value in known.default if known.field.many else [known.default]:
+                    row.note_address(known.field.type, value, prefix + known.name)
         else:
             row.blame(
                 ErrorCode.TOO_LITTLE_INFORMATION,

@@ -1,5 +1,6 @@
 """Records whose values have been read."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,23 +13,24 @@ from ingot_server.pipeline.kinds.kind import Name, Reference
 class Row(msgspec.Struct, gc=False):
     """A record whose values have been read.
 
-    A struct of msgspec, of which thousands are made in a third of the time of dataclasses.
+    A struct of msgspec, of which thousands are made in a third of the time of dataclasses. What most rows do not have
+    is made when it is needed: empty lists and sets would be a fifth of all memory.
     """
 
     position: int
     """Where it was among the texts."""
     record: dict[str, Any] = {}
     """Its fields in their normal forms, without those that could not be read."""
-    faults: list[Fault] = []
+    faults: list[Fault] | tuple[()] = ()
     is_faulty: bool = False
     """Whether it cannot be imported."""
-    addresses: list[tuple[FieldType, str, str]] = []
+    addresses: list[tuple[FieldType, str, str]] | tuple[()] = ()
     """The e-mail addresses and phone numbers in it: type, value, path."""
-    unread: set[str] = set()
+    unread: set[str] | frozenset[str] = frozenset()
     """The paths of the fields that could not be read."""
-    names: list[Name] = []
+    names: Sequence[Name] = ()
     """What identifies it, the strongest first, if its kind has identifiers."""
-    references: list[Reference] = []
+    references: Sequence[Reference] = ()
     text: bytes = b""
     """It as JSON, as long as mapping adds nothing to it; empty for one with faults."""
     key: str = ""
@@ -41,6 +43,18 @@ class Row(msgspec.Struct, gc=False):
         else:
             self.key = key
 
+    def note_address(self, type: FieldType, value: str, path: str) -> None:
+        """Notes an e-mail address or a phone number in it."""
+        if isinstance(self.addresses, tuple):
+            self.addresses = []
+        self.addresses.append((type, value, path))
+
+    def note_unread(self, path: str) -> None:
+        """Notes that a field could not be read."""
+        if isinstance(self.unread, frozenset):
+            self.unread = set()
+        self.unread.add(path)
+
     def blame(self, code: ErrorCode, message: str, path: str = "") -> None:
         """Notes a fault. Of many only the first are told, of warnings and of errors."""
         self.accuse(Fault(code, message, path))
@@ -50,4 +64,4 @@ class Row(msgspec.Struct, gc=False):
         if fault.code.severity is Severity.ERROR:
             self.is_faulty = True
         if sum(other.code.severity is fault.code.severity for other in self.faults) < FAULTS_MAX:
-            self.faults.append(fault)
+            self.faults = [*self.faults, fault]

@@ -12,7 +12,7 @@ from ingot_server.domain.records import ErrorCode, Severity
 from ingot_server.domain.tables import GENERIC, Rules
 from ingot_server.pipeline import exact_json
 from ingot_server.pipeline.kinds import KINDS
-from ingot_server.pipeline.kinds.kind import DERIVED, Name
+from ingot_server.pipeline.kinds.kind import DERIVED, Name, nothing
 from ingot_server.pipeline.validation.objects import ObjectReader
 from ingot_server.pipeline.validation.rows import Row
 from ingot_server.pipeline.validation.rules import merged_fields
@@ -48,7 +48,17 @@ class Validator:
 
     def read(self, texts: Sequence[bytes], positions: Iterable[int]) -> list[Row]:
         """The records with their values. `texts` have passed `checking.check`."""
-        return [self._read(text, position) for position, text in zip(positions, texts, strict=True)]
+        rows = [Row(position) for position in positions]
+        sent = [exact_json.decode(text) for text in texts]
+        if self.kind.name != GENERIC:
+            for record in sent:
+                record.pop(DERIVED, None)
+        self._reader.read_all(sent, rows)
+        for row in rows:
+            self._examine(row)
+            if not row.is_faulty:
+                row.text = exact_json.encode(row.record)
+        return rows
 
     def read_parts(self, texts: Sequence[bytes], positions: Iterable[int]) -> list[Row]:
         """Records that are only to be merged with others: nothing is missing from them but what identifies them."""
@@ -76,7 +86,9 @@ class Validator:
         if self.kind.name != GENERIC:
             record.pop(DERIVED, None)
         old = {name: value for name, value in record.items() if name not in given and self._reader.refuses(name)}
-        self._read_into(row, {name: value for name, value in record.items() if name not in old} if old else record)
+        sent = {name: value for name, value in record.items() if name not in old} if old else record
+        row.record = self._reader.read(sent, "", row)
+        self._examine(row)
         row.record |= old
         return row
 
@@ -87,25 +99,17 @@ class Validator:
     def derive(self, record: dict[str, Any]) -> None:
         """Derives what follows from the fields of a record, anew."""
         if derived := self.kind.derive(record):
-            record[DERIVED] = dict(derived)
+            record[DERIVED] = derived
         elif self.kind.name != GENERIC:
             record.pop(DERIVED, None)
 
-    def _read(self, text: bytes, position: int) -> Row:
-        row = Row(position)
-        self._read_into(row, exact_json.decode(text))
-        if not row.is_faulty:
-            row.text = exact_json.encode(row.record)
-        return row
-
-    def _read_into(self, row: Row, sent: dict[str, Any]) -> None:
-        kind = self.kind
-        if kind.name != GENERIC:
-            sent.pop(DERIVED, None)
-        row.record = record = self._reader.read(sent, "", row)
+    def _examine(self, row: Row) -> None:
+        """Asks what is wrong between the fields of a row, names it, and derives what follows."""
+        kind, record = self.kind, row.record
         self._expect_some(row)
-        for fault in kind.check(record):
-            row.accuse(fault)
+        if kind.check is not nothing:
+            for fault in kind.check(record):
+                row.accuse(fault)
         self._name(row)
         if not row.is_faulty:
             self.derive(record)
@@ -130,8 +134,10 @@ class Validator:
 
     def _name(self, row: Row) -> None:
         kind, record = self.kind, row.record
-        row.names = [Name(name, record[name], name) for name in kind.identifiers if record.get(name)]
-        row.references = list(kind.references(record))
+        if kind.identifiers:
+            row.names = [Name(name, value, name) for name in kind.identifiers if (value := record.get(name))]
+        if kind.references is not nothing:
+            row.references = list(kind.references(record))
 
 
 @lru_cache(maxsize=256)

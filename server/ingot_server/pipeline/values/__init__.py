@@ -22,6 +22,7 @@ from ingot_server.pipeline.values.moments import date_reader, is_time_zone, time
 from ingot_server.pipeline.values.numbers import integer_reader, number_reader
 from ingot_server.pipeline.values.outcomes import Doubtful, Reader, Unreadable, shown, unreadable
 from ingot_server.pipeline.values.phone import phone_country, phone_reader
+from ingot_server.pipeline.values.plain import is_plain
 from ingot_server.pipeline.values.texts import identifier_reader, text_reader, url_reader
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "email_domain",
     "is_country",
     "is_locale",
+    "is_plain",
     "is_time_zone",
     "normal_text",
     "phone_country",

@@ -6,9 +6,9 @@ from ingot_server.domain.fields import Reading
 from ingot_server.pipeline.values.codes_data import COUNTRIES, CURRENCIES, LANGUAGES, SCRIPTS
 from ingot_server.pipeline.values.outcomes import PADDED_CHARACTERS_MAX, Reader, unreadable
 
-_ALPHA_2 = frozenset(COUNTRIES.values())
-_COUNTRIES = COUNTRIES | {alpha_2: alpha_2 for alpha_2 in _ALPHA_2}
-_COMMON_LANGUAGES = frozenset(code for code in LANGUAGES.values() if len(code) == 2)
+ALPHA_2 = frozenset(COUNTRIES.values())
+_COUNTRIES = COUNTRIES | {alpha_2: alpha_2 for alpha_2 in ALPHA_2}
+COMMON_LANGUAGES = frozenset(code for code in LANGUAGES.values() if len(code) == 2)
 _CODE_CHARACTERS = 3
 _TAG_CHARACTERS_MAX = 11
 _TAG = re.compile(
@@ -19,7 +19,7 @@ _TAG = re.compile(
 
 def is_country(code: str) -> bool:
     """Whether this is an ISO 3166-1 alpha-2 code, in capitals."""
-    return code in _ALPHA_2
+    return code in ALPHA_2
 
 
 def country_reader(_: Reading) -> Reader:
@@ -53,7 +53,7 @@ def language_reader(_: Reading) -> Reader:
 
     def read(value: object) -> str:
         if type(value) is str:
-            if value in _COMMON_LANGUAGES:
+            if value in COMMON_LANGUAGES:
                 return value
             if tag := _tag(value):
                 return tag
@@ -77,6 +77,6 @@ def _tag(text: str) -> str:
     language, script, region = found.groups("")
     language, script, region = LANGUAGES.get(language.lower(), ""), script.title(), region.upper()
     is_known = language and (not script or script in SCRIPTS)
-    if not is_known or not (not region or region in _ALPHA_2 or region.isdigit()):
+    if not is_known or not (not region or region in ALPHA_2 or region.isdigit()):
         return ""
     return "-".join(filter(None, (language, script, region)))

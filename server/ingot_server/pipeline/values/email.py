@@ -6,6 +6,7 @@ accepts nothing that the library refuses and changes nothing that it leaves.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
@@ -19,8 +20,9 @@ _DOT = re.compile("[.\u3002]")
 
 _ATOM = r"[a-z0-9_!#$%&'*+\-/=?^`{|}~]+"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_COMMON = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+(?=[a-z])(?!xn-)[a-z0-9-]{{0,62}}[a-z]")
-_RESERVED = tuple(f"{sign}{name}" for name in SPECIAL_USE_DOMAIN_NAMES for sign in ".@")
+_COMMON_NAME = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+_COMMON_DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?=[a-z])(?!xn-)[a-z0-9-]{{0,62}}[a-z]")
+_RESERVED = tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)
 
 
 def email_domain(email: str) -> str:
@@ -30,21 +32,28 @@ def email_domain(email: str) -> str:
 
 def email_reader(_: Reading) -> Reader:
     """Reads addresses without a name beside them."""
-    is_common = _COMMON.fullmatch
+    is_common_name = _COMMON_NAME.fullmatch
 
     def read(value: object) -> str:
         if type(value) is str and len(value) <= PADDED_CHARACTERS_MAX:
             text = value.strip()
             if len(text) <= EMAIL_CHARACTERS_MAX:
-                small = text.lower()
-                # Two hyphens may be Punycode. In the part before the @ they are harmless, and rare.
-                if text.isascii() and is_common(small) and "--" not in small and not small.endswith(_RESERVED):
-                    return small
+                if text.isascii():
+                    small = text.lower()
+                    name, _, domain = small.partition("@")
+                    if is_common_name(name) and _is_common_domain(domain):
+                        return small
                 if email := _email(text):
                     return email
         raise unreadable("an e-mail address such as ada@example.org", value)
 
     return read
+
+
+@lru_cache(maxsize=1_024)
+def _is_common_domain(domain: str) -> bool:
+    # Two hyphens may be Punycode.
+    return bool(_COMMON_DOMAIN.fullmatch(domain)) and "--" not in domain and not f".{domain}".endswith(_RESERVED)
 
 
 def _email(text: str) -> str:

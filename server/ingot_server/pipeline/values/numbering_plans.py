@@ -8,6 +8,7 @@ it; there are only as many plans as calling codes, and as many regions as the li
 import re
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 
 from phonenumbers import (
     COUNTRY_CODE_TO_REGION_CODE,
@@ -22,6 +23,13 @@ Match = Callable[[str], re.Match[str] | None]
 _NEVER = "(?!)"
 _REGIONS = {str(code): regions for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()}
 _CODE_DIGITS_MAX = 3
+# By the first digits of a number: those of a code, and what may follow while that are less than three.
+_CODES = {
+    code + "".join(more): code
+    for code in _REGIONS
+    for length in range(_CODE_DIGITS_MAX - len(code) + 1)
+    for more in product("0123456789", repeat=length)
+}
 
 
 class Region:
@@ -35,6 +43,7 @@ class Region:
         self._metadata = metadata
         self._lengths = frozenset(general.possible_length)
         self._valid: dict[int, Match] = {}
+        self._common: dict[int, Match] = {}
         self._shape = pattern
         self.has_shape = re.compile(pattern).fullmatch
         self.starts_abroad = re.compile(metadata.international_prefix or _NEVER).match
@@ -52,15 +61,39 @@ class Region:
             self._valid[digits] = self._valid_of(digits)
         return self._valid[digits](number) is not None
 
+    def is_common(self, e164: str) -> bool:
+        """Whether a text is a valid number of the country in E.164, from which the library would take nothing off.
+
+        Some that are will not be known; of a calling code that countries share, ask the main one only.
+        """
+        common = self._common.get(len(e164))
+        if common is None:
+            if len(e164) - len(self.calling_code) - 1 not in self._lengths:
+                return False
+            common = self._common[len(e164)] = self._common_of(len(e164) - len(self.calling_code) - 1)
+        return common(e164) is not None
+
+    def _common_of(self, digits: int) -> Match:
+        meta = self._metadata
+        prefix, leading = meta.national_prefix_for_parsing or _NEVER, meta.leading_digits or ""
+        # ASCII, because patterns of the library have classes for digits, and know of no others.
+        return re.compile(
+            rf"\+{self.calling_code}(?!{prefix})(?={leading})(?=(?:{self._shape})\Z)(?:{self._types_of(digits)})",
+            re.ASCII,
+        ).fullmatch
+
     def _valid_of(self, digits: int) -> Match:
+        return re.compile(rf"(?=(?:{self._shape})\Z)(?:{self._types_of(digits)})").fullmatch
+
+    def _types_of(self, digits: int) -> str:
+        """What numbers of the country with so many digits look like, one type or another."""
         meta = self._metadata
         types = [meta.fixed_line, meta.toll_free, meta.premium_rate, meta.shared_cost, meta.voip]
         types += [meta.personal_number, meta.pager, meta.uan, meta.voicemail]
         if not meta.same_mobile_and_fixed_line_pattern:
             types.insert(0, meta.mobile)
         patterns = [type_.national_number_pattern for type_ in types if type_ and digits in type_.possible_length]
-        either = "|".join(filter(None, patterns)) or _NEVER
-        return re.compile(rf"(?=(?:{self._shape})\Z)(?:{either})").fullmatch
+        return "|".join(filter(None, patterns)) or _NEVER
 
     def has_prefix(self, number: str) -> bool:
         """Whether the library might take something off the front of the number."""
@@ -131,11 +164,7 @@ class Plan:
 
 def calling_code(digits: str) -> str:
     """The calling code with which these digits begin; empty if there is none."""
-    for length in range(1, _CODE_DIGITS_MAX + 1):
-        code = digits[:length]
-        if code in _REGIONS:
-            return code
-    return ""
+    return _CODES.get(digits[:_CODE_DIGITS_MAX], "")
 
 
 @cache

@@ -14,8 +14,8 @@ from ingot_server.pipeline.values.outcomes import PADDED_CHARACTERS_MAX, Reader,
 INTEGER_DIGITS_MAX = 30
 NUMBER_DIGITS_MAX = 40
 
-_INTEGER_END = 10**INTEGER_DIGITS_MAX
-_NUMBER_END = 10**NUMBER_DIGITS_MAX
+INTEGER_END = 10**INTEGER_DIGITS_MAX
+NUMBER_END = 10**NUMBER_DIGITS_MAX
 # A sign, the decimal sign, and between any two digits a group sign.
 _TEXT_CHARACTERS_MAX = 2 * NUMBER_DIGITS_MAX + 2
 _WHOLE = r"(?:0|[1-9][0-9]*)"
@@ -31,7 +31,7 @@ def integer_reader(reading: Reading) -> Reader:
 
     def read(value: object) -> int:
         if type(value) is int:
-            if -_INTEGER_END < value < _INTEGER_END:
+            if -INTEGER_END < value < INTEGER_END:
                 return value
         elif type(value) is str:
             if (text := plain(value)) and _digits(text) <= INTEGER_DIGITS_MAX:
@@ -53,7 +53,7 @@ def number_reader(reading: Reading) -> Reader:
 
     def read(value: object) -> int | Decimal:
         if type(value) is int:
-            if -_NUMBER_END < value < _NUMBER_END:
+            if -NUMBER_END < value < NUMBER_END:
                 return value
         elif type(value) is Decimal:
             # The sign, the point and the exponent take up to seven characters.

@@ -31,11 +31,14 @@ def phone_country(e164: str) -> str | None:
     digits = e164[1:]
     if not (code := calling_code(digits)) or e164[0] != "+":
         return None
-    number = digits[len(code) :]
-    if not plan(code).main.has_prefix(number):
+    main, number = plan(code).main, digits[len(code) :]
+    if main.is_common(e164):
+        region: str | None = main.name
+    elif not main.has_prefix(number):
         return plan(code).region(number)
-    parsed = _parsed(e164, None)
-    region = phonenumbers.region_code_for_number(parsed) if parsed else None
+    else:
+        parsed = _parsed(e164, None)
+        region = phonenumbers.region_code_for_number(parsed) if parsed else None
     return None if region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else region
 
 
@@ -49,6 +52,9 @@ def phone_reader(reading: Reading) -> Reader:
     def read(value: object) -> object:
         if type(value) is not str:
             raise unreadable(_EXPECTED_TEXT, value)
+        return value if _is_common(value) else read_rarer(value)
+
+    def read_rarer(value: str) -> object:
         text = value.strip() if len(value) <= PADDED_CHARACTERS_MAX else ""
         if len(text) > _CHARACTERS_MAX:
             raise unreadable(_EXPECTED, value)
@@ -79,6 +85,11 @@ def phone_reader(reading: Reading) -> Reader:
         return found
 
     return read
+
+
+def _is_common(text: str) -> bool:
+    code = calling_code(text[1:])
+    return bool(code) and plan(code).main.is_common(text)
 
 
 def _by_library(digits: str, country: str | None) -> str | Doubtful | None:

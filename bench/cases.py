@@ -125,6 +125,37 @@ async def small(bench: Bench) -> None:
                 bench.results.add_figure(f"{what} of {records}, {callers} callers", **found)
 
 
+async def fair(bench: Bench) -> None:
+    """Imports of 100 records of an account: alone, and while another has all its records in one import, or in 50."""
+    key = await bench.server.key_of("neighbour")
+    counts = {"created": bench.records}
+
+    async def neighbour(beside: str) -> None:
+        arguments = {"table": bench.new_table(), "records": 100, "api_key": key, "seconds": bench.small_seconds}
+        async with bench.measuring("neighbour_imports", **arguments) as measuring:
+            bench.results.add_figure(f"imports of 100, {beside}", **await outcome(measuring))
+
+    await bench.server.begin_anew()
+    await bench.server.settle()
+    await neighbour("alone")
+    options = {"path": bench.data.file("new"), "key_fields": ["id"]}
+    for beside, measure, more in (
+        (f"beside one of {bench.records:,}", "import_file", {}),
+        (f"beside {PARALLEL_IMPORTS} at once", "import_parts", {"imports": PARALLEL_IMPORTS}),
+    ):
+        await bench.server.begin_anew()
+        await bench.server.settle()
+        table = bench.new_table()
+        async with bench.measuring(measure, table=table, **options, **more) as large:
+            # Not before that is under way.
+            while not await _done(bench, table):
+                pass
+            await neighbour(beside)
+            if large.returncode is not None:
+                raise WrongOutcome("what the neighbour was to be measured beside had ended before: use more records")
+            bench.check(await outcome(large), counts)
+
+
 async def ghz(bench: Bench) -> None:
     """WriteRecords of one record, called by ghz: a client that costs less than one in Python."""
     if shutil.which("ghz") is None:
@@ -224,7 +255,7 @@ async def _delays_ms(bench: Bench, table: str, seen: list[tuple[float, int]]) ->
 Case = Callable[[Bench], Awaitable[None]]
 
 CASES: dict[str, Case] = {
-    case.__name__: case for case in (sql, copy, ingot, bad, formats, contacts, trial, parallel, small, watched)
+    case.__name__: case for case in (sql, copy, ingot, bad, formats, contacts, trial, parallel, small, fair, watched)
 }
 MORE: dict[str, Case] = {
     case.__name__: case

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
+from bench.commands import run
 from ingot_server.storage.embedded import EmbeddedPostgres
 
 BULK_TABLES = ("record", "record_identifier", "chunk", "record_error")
@@ -45,6 +46,12 @@ class Server:
     def database(self) -> str:
         """The name of the database."""
         return urlsplit(self.dsn).path[1:]
+
+    async def key_of(self, account: str) -> str:
+        """A key of an account of its own."""
+        program = Path(sys.executable).with_name("ingot-server")
+        settings = environment({"data_dir": self.data_dir})
+        return (await run(program, "keys", "create", "--account", account, env=settings)).strip()
 
     async def begin_anew(self) -> None:
         """Empties what holds records, so that what comes next begins on fresh tables."""

@@ -17,6 +17,15 @@ async def small_imports(table: str, records: int, callers: int, seconds: float) 
         )
 
 
+async def neighbour_imports(table: str, records: int, api_key: str, seconds: float) -> dict[str, Any]:
+    """Whole imports of another account, one after the other."""
+    async with AsyncClient(api_key=api_key) as ingot:
+        await connected(ingot)
+        return await repeated(
+            lambda number: ingot.import_records(table, _some(number, records), key_fields=["id"]), 1, seconds
+        )
+
+
 async def written_records(table: str, records: int, callers: int, seconds: float) -> dict[str, Any]:
     """Calls of WriteRecords."""
     async with AsyncClient() as ingot:

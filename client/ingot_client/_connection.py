@@ -14,7 +14,7 @@ from ingot.v1.batch_service_pb2_grpc import BatchServiceStub
 from ingot.v1.import_service_pb2_grpc import ImportServiceStub
 from ingot.v1.record_service_pb2_grpc import RecordServiceStub
 from ingot.v1.table_service_pb2_grpc import TableServiceStub
-from ingot_client._errors import IngotError, NotFound, Transient, Unreachable
+from ingot_client._errors import IngotError, NotFound, TooManyRequests, TooManyStreams, Transient, Unreachable
 from ingot_client._patience import Patience
 from ingot_client._settings import Settings
 from ingot_client._status import errors_translated
@@ -128,16 +128,27 @@ class Connection:
                 return
 
     async def stream(self, method: aio.UnaryStreamMultiCallable[Q, R], request: Q) -> AsyncGenerator[R, None]:
-        """The answers as they come. Not tried again: only the caller knows where to go on. Close it when done."""
-        self._refuse_if_closed()
-        call = method(request, metadata=self.metadata)
-        try:
-            with errors_translated(self.address, self._maybe_tls):
-                async for answer in call:
-                    self.answered = True
-                    yield answer
-        finally:
-            call.cancel()
+        """The answers as they come. Close it when done.
+
+        Tried again only if there is no room for it yet: where to go on after answers, only the caller knows.
+        """
+        patience = self.patience()
+        while True:
+            self._refuse_if_closed()
+            call = method(request, metadata=self.metadata)
+            try:
+                with errors_translated(self.address, self._maybe_tls):
+                    async for answer in call:
+                        self.answered = True
+                        yield answer
+            except (TooManyRequests, TooManyStreams) as refused:
+                self.answered = True
+                if not await patience.wait_after(refused):
+                    raise
+            else:
+                return
+            finally:
+                call.cancel()
 
     async def close(self) -> None:
         """Ends what is under way and refuses more."""

@@ -29,12 +29,17 @@
         │   ├── FilterTooSlow
         │   ├── TooManyImports
         │   ├── NothingToRetry
-        │   └── RejectsGone
+        │   ├── RejectsGone
+        │   └── ImportTooLarge
         ├── ServerFault         a fault in the server
         └── Transient           the same call may succeed later: `retry_after_seconds`
             ├── OffsetGap
             ├── UploadConflict
             ├── ShuttingDown
+            ├── TooManyStreams
+            ├── TooManyRequests
+            ├── QueueFull
+            ├── UploadIdle
             ├── DatabaseUnavailable
             └── Unreachable     no server answered
 
@@ -207,6 +212,10 @@ class RejectsGone(Refused):
     """What the import received is no longer kept, and the rejected records with it."""
 
 
+class ImportTooLarge(Refused):
+    """The import may not be as large as that: `facts["quota"]` and `facts["limit"]` say which limit it is."""
+
+
 class ServerFault(CallFailed):
     """A fault in the server. `facts["error_id"]` finds it in the server's log."""
 
@@ -225,6 +234,22 @@ class UploadConflict(Transient):
 
 class ShuttingDown(Transient):
     """The server is shutting down."""
+
+
+class TooManyStreams(Transient):
+    """The account has `facts["limit"]` calls open that stream: uploads, watches and exports."""
+
+
+class TooManyRequests(Transient):
+    """The account may begin `facts["limit"]` requests a second, and has begun more."""
+
+
+class QueueFull(Transient):
+    """Of the account, `facts["queued_bytes"]` wait to be processed, and `facts["limit"]` may."""
+
+
+class UploadIdle(Transient):
+    """The upload sent nothing for `facts["seconds"]`, and the server ended it."""
 
 
 class DatabaseUnavailable(Transient):

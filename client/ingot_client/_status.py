@@ -44,6 +44,11 @@ BY_REASON: Final[dict[str, type[errors.CallFailed]]] = {
     "NOTHING_TO_RETRY": errors.NothingToRetry,
     "REJECTS_GONE": errors.RejectsGone,
     "SANDBOX_KEY": errors.SandboxKey,
+    "TOO_MANY_STREAMS": errors.TooManyStreams,
+    "TOO_MANY_REQUESTS": errors.TooManyRequests,
+    "IMPORT_TOO_LARGE": errors.ImportTooLarge,
+    "QUEUE_FULL": errors.QueueFull,
+    "UPLOAD_IDLE": errors.UploadIdle,
 }
 
 # For an answer without a known reason: from a newer server, from a proxy on the way, or from gRPC itself.

@@ -24,6 +24,7 @@ from ingot.v1 import (
 )
 from ingot_server.domain.api_keys import SCOPES, ApiKey, api_key_new, api_key_parse
 from ingot_server.domain.errors import DatabaseUnavailable
+from ingot_server.pipeline.allowances import Allowance
 from ingot_server.pipeline.fetching import Fetcher, FetchRules
 from ingot_server.pipeline.progress import Progress
 from ingot_server.pipeline.receiving import ChunkLimits, Receiver
@@ -32,6 +33,7 @@ from ingot_server.pipeline.worker import Workers, WorkerSettings
 from ingot_server.rpc.batch_service import BatchService
 from ingot_server.rpc.guard import Guard
 from ingot_server.rpc.import_service import ImportService
+from ingot_server.rpc.quotas import QuotaLimits, Quotas
 from ingot_server.rpc.record_service import RecordService
 from ingot_server.rpc.reflection import add_reflection
 from ingot_server.rpc.table_service import TableService
@@ -45,6 +47,7 @@ from ingot_server.storage.migrating import migrate
 log = logging.getLogger(__name__)
 
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+METADATA_BYTES_MAX = 16 * 1024
 DEFAULT_ACCOUNT = "default"
 LOCAL_KEY_LABEL = "local client, made at the first start"
 SERVICES = (
@@ -57,6 +60,9 @@ SERVICES = (
 _HEALTH_SECONDS = 1.0
 _GRPC_OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    # Between the two, gRPC would refuse some calls by chance.
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
     # A client whose machine has vanished is noticed within 30 seconds.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -185,7 +191,8 @@ class App:
             self._progress.look_at,
         )
         self._import_limits = ImportLimits(settings.open_imports_max)
-        self._receiver = Receiver(database, ChunkLimits(), settings.errors_limit, self._workers.wake)
+        allowance = Allowance(settings.import_records_max, settings.import_bytes_max, settings.queued_bytes_max)
+        self._receiver = Receiver(database, ChunkLimits(), allowance, settings.errors_limit, self._workers.wake)
         self._fetching = Fetching(
             database,
             self._receiver,
@@ -197,7 +204,10 @@ class App:
                 copy_bytes_max=settings.reference_copy_bytes_max,
             ),
         )
-        self._guard = Guard(database, reflection_is_open=settings.listens_on_loopback)
+        quotas = Quotas(
+            QuotaLimits(settings.open_streams_max, settings.requests_per_second_max, settings.upload_idle_seconds)
+        )
+        self._guard = Guard(database, quotas, reflection_is_open=settings.listens_on_loopback)
         self._health = HealthServicer()
         # Otherwise a second server on the same port is a mistake, not a way to share the load.
         options = [*_GRPC_OPTIONS, ("grpc.so_reuseport", int(shares_port))]

@@ -62,10 +62,40 @@ class Settings(BaseSettings):
             ge=1, description="How many unfinished imports an account may have; those that only validate by themselves."
         ),
     ] = 10
+    open_streams_max: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="How many uploads, watches and exports an account may have open on one server; 0: no limit.",
+        ),
+    ] = 2_000
+    requests_per_second_max: Annotated[
+        float, Field(ge=0, description="How many calls a second an account may begin on one server; 0: no limit.")
+    ] = 0
+    import_records_max: Annotated[
+        int, Field(ge=0, description="How many records an import may receive; 0: no limit.")
+    ] = 0
+    import_bytes_max: Annotated[
+        int, Field(ge=0, description="How many bytes of records, as JSON, an import may receive; 0: no limit.")
+    ] = 0
+    queued_bytes_max: Annotated[
+        int,
+        Field(ge=0, description="How many bytes of an account's records may wait to be processed; 0: no limit."),
+    ] = 0
+    upload_idle_seconds: Annotated[
+        float, Field(ge=0, description="After how long without a message an upload is ended; 0: never.")
+    ] = 300
     abandoned_hours: Annotated[
         float, Field(gt=0, description="After how long an import that nobody goes on with is cancelled.")
     ] = 72
-    fetchers: Annotated[int, Field(ge=0, le=64, description="How many referenced files to fetch at the same time.")] = 4
+    fetchers: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=64,
+            description="How many referenced files to fetch at once, the last only for accounts without another.",
+        ),
+    ] = 5
     reference_private_networks: Annotated[
         bool, Field(description="Fetch referenced files also from hosts that are not on the public internet.")
     ] = False

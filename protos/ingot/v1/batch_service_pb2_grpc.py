@@ -78,6 +78,9 @@ class BatchServiceServicer(object):
         received. Without it the call answers with the batch as it stands, and the upload can go on in another call, on any
         server. Finishing a finished batch again with the same total changes nothing.
 
+        A stream that says nothing for 5 minutes (a setting of the server) is ended with UPLOAD_IDLE. What the account may
+        not send, if the server has such limits, is refused with IMPORT_TOO_LARGE or QUEUE_FULL. What is committed stays.
+
         Faulty records are not an error of this call: they are counted, kept and listed by ListImportErrors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

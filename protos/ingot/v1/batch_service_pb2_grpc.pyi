@@ -28,6 +28,9 @@ class BatchServiceStub:
     received. Without it the call answers with the batch as it stands, and the upload can go on in another call, on any
     server. Finishing a finished batch again with the same total changes nothing.
 
+    A stream that says nothing for 5 minutes (a setting of the server) is ended with UPLOAD_IDLE. What the account may
+    not send, if the server has such limits, is refused with IMPORT_TOO_LARGE or QUEUE_FULL. What is committed stays.
+
     Faulty records are not an error of this call: they are counted, kept and listed by ListImportErrors.
     """
     ReferenceBatch: _aio.UnaryUnaryMultiCallable[_batch_service_pb2.ReferenceBatchRequest, _batch_service_pb2.ReferenceBatchResponse]
@@ -72,6 +75,9 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         The end of the stream does not finish the batch: only a message with `finish` does, if its total is what was
         received. Without it the call answers with the batch as it stands, and the upload can go on in another call, on any
         server. Finishing a finished batch again with the same total changes nothing.
+
+        A stream that says nothing for 5 minutes (a setting of the server) is ended with UPLOAD_IDLE. What the account may
+        not send, if the server has such limits, is refused with IMPORT_TOO_LARGE or QUEUE_FULL. What is committed stays.
 
         Faulty records are not an error of this call: they are counted, kept and listed by ListImportErrors.
         """

@@ -174,6 +174,42 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
     `{"reason": "SANDBOX_KEY", "domain": "ingot.v1"}`
     """
+    ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 29
+    """RESOURCE_EXHAUSTED. The account has as many calls open that stream, which are uploads, watches and exports, as it may
+    have on one server (2,000, a setting of the server): end one, or wait for the end of one; `google.rpc.QuotaFailure`
+    and `google.rpc.RetryInfo` come with it.
+
+    `{"reason": "TOO_MANY_STREAMS", "domain": "ingot.v1", "metadata": {"limit": "2000"}}`
+    """
+    ERROR_REASON_TOO_MANY_REQUESTS: _ErrorReason.ValueType  # 30
+    """RESOURCE_EXHAUSTED. The account begins more calls in a second than it may (no limit, if the server has no setting).
+    Nothing was done; `google.rpc.QuotaFailure` comes with it, and `google.rpc.RetryInfo` says when there is room again.
+
+    `{"reason": "TOO_MANY_REQUESTS", "domain": "ingot.v1", "metadata": {"limit": "50"}}`
+    """
+    ERROR_REASON_IMPORT_TOO_LARGE: _ErrorReason.ValueType  # 31
+    """RESOURCE_EXHAUSTED. The import may not have so many records, or bytes of records as JSON (no limits, if the server has
+    no settings). What is committed stays: finish the batch with that, and send the rest in another import.
+    `google.rpc.QuotaFailure` comes with it.
+
+    `{"reason": "IMPORT_TOO_LARGE", "domain": "ingot.v1", "metadata": {"quota": "import_records", "limit": "1000000",
+    "import_id": "42", "batch_id": "a", "committed_offset": "998000"}}`
+    """
+    ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 32
+    """RESOURCE_EXHAUSTED. So many bytes of the account's records wait to be processed that it may send no more (no limit, if
+    the server has no setting). Go on from the committed offset; `google.rpc.QuotaFailure` comes with it, and
+    `google.rpc.RetryInfo` says when to try again.
+
+    `{"reason": "QUEUE_FULL", "domain": "ingot.v1", "metadata": {"limit": "1000000", "queued_bytes": "998311",
+    "import_id": "42", "batch_id": "a", "committed_offset": "5000"}}`
+    """
+    ERROR_REASON_UPLOAD_IDLE: _ErrorReason.ValueType  # 33
+    """ABORTED. No message of the upload came for so many seconds (5 minutes, a setting of the server). Go on from the
+    committed offset when there is something to send.
+
+    `{"reason": "UPLOAD_IDLE", "domain": "ingot.v1", "metadata": {"seconds": "300",
+    "import_id": "42", "batch_id": "a", "committed_offset": "5000"}}`
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused: the `reason` of the `google.rpc.ErrorInfo` that comes with every error, without the prefix
@@ -333,5 +369,41 @@ ERROR_REASON_SANDBOX_KEY: ErrorReason.ValueType  # 27
 """PERMISSION_DENIED. The key is a sandbox key, with which nothing can be stored or taken away.
 
 `{"reason": "SANDBOX_KEY", "domain": "ingot.v1"}`
+"""
+ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 29
+"""RESOURCE_EXHAUSTED. The account has as many calls open that stream, which are uploads, watches and exports, as it may
+have on one server (2,000, a setting of the server): end one, or wait for the end of one; `google.rpc.QuotaFailure`
+and `google.rpc.RetryInfo` come with it.
+
+`{"reason": "TOO_MANY_STREAMS", "domain": "ingot.v1", "metadata": {"limit": "2000"}}`
+"""
+ERROR_REASON_TOO_MANY_REQUESTS: ErrorReason.ValueType  # 30
+"""RESOURCE_EXHAUSTED. The account begins more calls in a second than it may (no limit, if the server has no setting).
+Nothing was done; `google.rpc.QuotaFailure` comes with it, and `google.rpc.RetryInfo` says when there is room again.
+
+`{"reason": "TOO_MANY_REQUESTS", "domain": "ingot.v1", "metadata": {"limit": "50"}}`
+"""
+ERROR_REASON_IMPORT_TOO_LARGE: ErrorReason.ValueType  # 31
+"""RESOURCE_EXHAUSTED. The import may not have so many records, or bytes of records as JSON (no limits, if the server has
+no settings). What is committed stays: finish the batch with that, and send the rest in another import.
+`google.rpc.QuotaFailure` comes with it.
+
+`{"reason": "IMPORT_TOO_LARGE", "domain": "ingot.v1", "metadata": {"quota": "import_records", "limit": "1000000",
+"import_id": "42", "batch_id": "a", "committed_offset": "998000"}}`
+"""
+ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 32
+"""RESOURCE_EXHAUSTED. So many bytes of the account's records wait to be processed that it may send no more (no limit, if
+the server has no setting). Go on from the committed offset; `google.rpc.QuotaFailure` comes with it, and
+`google.rpc.RetryInfo` says when to try again.
+
+`{"reason": "QUEUE_FULL", "domain": "ingot.v1", "metadata": {"limit": "1000000", "queued_bytes": "998311",
+"import_id": "42", "batch_id": "a", "committed_offset": "5000"}}`
+"""
+ERROR_REASON_UPLOAD_IDLE: ErrorReason.ValueType  # 33
+"""ABORTED. No message of the upload came for so many seconds (5 minutes, a setting of the server). Go on from the
+committed offset when there is something to send.
+
+`{"reason": "UPLOAD_IDLE", "domain": "ingot.v1", "metadata": {"seconds": "300",
+"import_id": "42", "batch_id": "a", "committed_offset": "5000"}}`
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -30,7 +30,8 @@ class ImportServiceStub(object):
 
     The usual course: CreateImport, one or several BatchService.UploadBatch, FinishImport, and meanwhile WatchImport.
     RunImport does the first three in one call. All calls need an API key, in the metadata as `authorization: Bearer
-    <key>` or `x-api-key: <key>`. Imports of other accounts are NOT_FOUND.
+    <key>` or `x-api-key: <key>`. Imports of other accounts are NOT_FOUND. Any call may be refused with TOO_MANY_REQUESTS,
+    and any that streams with TOO_MANY_STREAMS: then nothing was done, and `google.rpc.RetryInfo` says when to try again.
     """
 
     def __init__(self, channel):
@@ -111,7 +112,8 @@ class ImportServiceServicer(object):
 
     The usual course: CreateImport, one or several BatchService.UploadBatch, FinishImport, and meanwhile WatchImport.
     RunImport does the first three in one call. All calls need an API key, in the metadata as `authorization: Bearer
-    <key>` or `x-api-key: <key>`. Imports of other accounts are NOT_FOUND.
+    <key>` or `x-api-key: <key>`. Imports of other accounts are NOT_FOUND. Any call may be refused with TOO_MANY_REQUESTS,
+    and any that streams with TOO_MANY_STREAMS: then nothing was done, and `google.rpc.RetryInfo` says when to try again.
     """
 
     def CreateImport(self, request, context):
@@ -333,7 +335,8 @@ class ImportService(object):
 
     The usual course: CreateImport, one or several BatchService.UploadBatch, FinishImport, and meanwhile WatchImport.
     RunImport does the first three in one call. All calls need an API key, in the metadata as `authorization: Bearer
-    <key>` or `x-api-key: <key>`. Imports of other accounts are NOT_FOUND.
+    <key>` or `x-api-key: <key>`. Imports of other accounts are NOT_FOUND. Any call may be refused with TOO_MANY_REQUESTS,
+    and any that streams with TOO_MANY_STREAMS: then nothing was done, and `google.rpc.RetryInfo` says when to try again.
     """
 
     @staticmethod

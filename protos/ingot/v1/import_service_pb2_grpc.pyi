@@ -17,7 +17,8 @@ class ImportServiceStub:
 
     The usual course: CreateImport, one or several BatchService.UploadBatch, FinishImport, and meanwhile WatchImport.
     RunImport does the first three in one call. All calls need an API key, in the metadata as `authorization: Bearer
-    <key>` or `x-api-key: <key>`. Imports of other accounts are NOT_FOUND.
+    <key>` or `x-api-key: <key>`. Imports of other accounts are NOT_FOUND. Any call may be refused with TOO_MANY_REQUESTS,
+    and any that streams with TOO_MANY_STREAMS: then nothing was done, and `google.rpc.RetryInfo` says when to try again.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -110,7 +111,8 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
 
     The usual course: CreateImport, one or several BatchService.UploadBatch, FinishImport, and meanwhile WatchImport.
     RunImport does the first three in one call. All calls need an API key, in the metadata as `authorization: Bearer
-    <key>` or `x-api-key: <key>`. Imports of other accounts are NOT_FOUND.
+    <key>` or `x-api-key: <key>`. Imports of other accounts are NOT_FOUND. Any call may be refused with TOO_MANY_REQUESTS,
+    and any that streams with TOO_MANY_STREAMS: then nothing was done, and `google.rpc.RetryInfo` says when to try again.
     """
 
     @_abc_1.abstractmethod

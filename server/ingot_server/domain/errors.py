@@ -24,11 +24,16 @@
     │   ├── ContentDiffers
     │   ├── FilterTooSlow
     │   ├── NothingToRetry
-    │   └── RejectsGone
+    │   ├── RejectsGone
+    │   └── ImportTooLarge
     └── Transient               the same call may succeed later
         ├── UploadConflict
         ├── ShuttingDown
         ├── TooManyImports
+        ├── TooManyStreams
+        ├── TooManyRequests
+        ├── QueueFull
+        ├── UploadIdle
         └── DatabaseUnavailable
 
 The message says what is wrong and what to do next. `facts` are for programs: they travel to the caller as the metadata
@@ -36,6 +41,7 @@ of the error. `rpc.status` gives each class its status code.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 
 class IngotError(Exception):
@@ -148,6 +154,10 @@ class RejectsGone(Refused):
     """What the import received is no longer kept, and the rejected records with it."""
 
 
+class ImportTooLarge(Refused):
+    """The import may not be as large as that: finish it, and send the rest in another one."""
+
+
 class Transient(IngotError):
     """The same call may succeed later."""
 
@@ -162,6 +172,27 @@ class ShuttingDown(Transient):
 
 class TooManyImports(Transient):
     """The account has as many unfinished imports as it may have: finish, commit or cancel one."""
+
+
+class TooManyStreams(Transient):
+    """The account has as many calls open that stream as it may have: end one, or wait for the end of one."""
+
+
+class TooManyRequests(Transient):
+    """The account makes more requests than it may: make them slower."""
+
+    def __init__(self, message: str, /, *, retry_after: timedelta, **facts: object) -> None:
+        """`retry_after` is when there is room for one more."""
+        super().__init__(message, **facts)
+        self.retry_after = retry_after
+
+
+class QueueFull(Transient):
+    """As much of the account waits to be processed as may: go on later."""
+
+
+class UploadIdle(Transient):
+    """No message has come for too long: go on from the committed offset."""
 
 
 class DatabaseUnavailable(Transient):

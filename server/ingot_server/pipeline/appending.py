@@ -8,6 +8,7 @@ from typing import Any
 from ingot_server.domain.errors import BatchFinished, IngotError, UploadConflict
 from ingot_server.domain.formats import Compression
 from ingot_server.domain.records import Decoded, ErrorStage, Reject
+from ingot_server.pipeline.allowances import Allowance
 from ingot_server.pipeline.packing import pack
 from ingot_server.pipeline.replaying import Content, content_crc32
 from ingot_server.storage import batches, chunks, compressed_parts, errors, imports
@@ -24,6 +25,8 @@ class _Pending:
     packed: list[bytes] = field(default_factory=list)
     """The parts of a compressed file that are to be kept."""
     bytes: int = 0
+    text_bytes: int = 0
+    """Those of the records alone."""
     crc32: int = 0
     length: int = 0
     """In the batch's unit."""
@@ -44,9 +47,17 @@ class _Pending:
 class Appender:
     """The end of one batch, for one stream."""
 
-    def __init__(self, database: Database, batch: OpenBatch, errors_limit: int, on_commit: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        batch: OpenBatch,
+        allowance: Allowance,
+        errors_limit: int,
+        on_commit: Callable[[], None],
+    ) -> None:
         self._database = database
         self._batch = batch
+        self._allowance = allowance
         self._errors_limit = errors_limit
         self._on_commit = on_commit
         self._packed = batch.format is not None and batch.format.compression is not Compression.NONE
@@ -73,7 +84,9 @@ class Appender:
         """Adds checked records and the part of the upload they came in."""
         pending = self._pending
         pending.pieces.append(decoded)
-        pending.bytes += sum(map(len, decoded.texts))
+        text_bytes = sum(map(len, decoded.texts))
+        pending.bytes += text_bytes
+        pending.text_bytes += text_bytes
         pending.crc32 = content_crc32(content, pending.crc32)
         pending.length += len(content)
         self.end_offset += len(content)
@@ -94,7 +107,7 @@ class Appender:
         """Makes durable what was added; with `finish`, ends the batch in the same transaction.
 
         Raises UploadConflict if another stream appended meanwhile, BatchFinished or ImportStateRefused if the batch
-        takes nothing more.
+        takes nothing more, ImportTooLarge or QueueFull if the account may not send so much.
         """
         async with self._committing:
             pending, self._pending = self._pending, _Pending()
@@ -112,6 +125,7 @@ class Appender:
 
     async def _commit_pending(self, pending: _Pending, decoder_state: dict[str, Any] | None, *, finish: bool) -> None:
         batch = self._batch
+        await self._allowance.expect_room(self._database, batch, pending.received, pending.text_bytes)
         # Packing takes milliseconds and frees the interpreter for most of them.
         payload, runs = await asyncio.to_thread(pack, pending.pieces)
         start, end = batch.committed_offset, batch.committed_offset + pending.length
@@ -141,6 +155,7 @@ class Appender:
                     rejected=pending.received - pending.accepted,
                     chunks_added=1 if has_chunk else 0,
                     errors_stored=storable,
+                    received_bytes=pending.text_bytes,
                 )
             if chunks_received is not None:
                 if pending.packed and not finish:

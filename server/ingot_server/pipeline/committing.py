@@ -29,6 +29,7 @@ from ingot_server.pipeline.processing import (
     prepare_chunk,
 )
 from ingot_server.pipeline.replacing import removal_refused
+from ingot_server.pipeline.rotation import Rotation
 from ingot_server.storage import chunks, commits, errors, records, tables
 from ingot_server.storage.commits import CommitLease
 from ingot_server.storage.database import Database, DataRefused, database_errors, rolled_back
@@ -66,15 +67,22 @@ class _Course:
 
 
 async def commit_next(
-    database: Database, lease_duration: timedelta, limits: WriteLimits, stopping: asyncio.Event
+    database: Database,
+    lease_duration: timedelta,
+    limits: WriteLimits,
+    stopping: asyncio.Event,
+    rotation: Rotation,
+    records_max: int | None,
 ) -> bool:
-    """Commits the import that has waited longest; False if there is none. Raises DatabaseUnavailable.
+    """Commits the import whose turn it is; False if there is none. Raises DatabaseUnavailable.
 
-    When `stopping` is set the commit is dropped, and any server begins it anew: it may take minutes.
+    With `records_max`, only one that is quickly done. When `stopping` is set the commit is dropped, and any server
+    begins it anew: it may take minutes.
     """
-    lease = await commits.commit_claim(database, lease_duration)
+    lease = await commits.commit_claim(database, lease_duration, rotation.accounts, records_max)
     if lease is None:
         return False
+    rotation.note(lease.account_id)
     course = _Course()
 
     def extend() -> Awaitable[bool]:

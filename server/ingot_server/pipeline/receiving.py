@@ -21,6 +21,7 @@ from ingot_server.domain.errors import (
 )
 from ingot_server.domain.formats import Compression
 from ingot_server.domain.records import Decoded, ErrorCode, Fault, reject
+from ingot_server.pipeline.allowances import Allowance
 from ingot_server.pipeline.appending import Appender
 from ingot_server.pipeline.checking import check
 from ingot_server.pipeline.decoding import decoder
@@ -52,13 +53,17 @@ class Upload:
         database: Database,
         batch: OpenBatch,
         limits: ChunkLimits,
+        allowance: Allowance,
         errors_limit: int,
+        stepping: asyncio.Lock,
         on_commit: Callable[[], None],
     ) -> None:
+        """`stepping` is shared by all uploads of the process."""
         self._database = database
         self._batch = batch
+        self._stepping = stepping
         self._limits = limits
-        self._appender = Appender(database, batch, errors_limit, on_commit)
+        self._appender = Appender(database, batch, allowance, errors_limit, on_commit)
         self._reader = self._file_reader()
         self._replay: Replay | None = None
         self._stream_offset = 0
@@ -203,7 +208,9 @@ class Upload:
 
     async def _step_done(self) -> None:
         """Lets others run, and begins to commit if the chunk is full."""
-        await asyncio.sleep(0)
+        # One after the other: steps of many streams in a row would hold the event loop for as long as all of them take.
+        async with self._stepping:
+            await asyncio.sleep(0)
         appender, limits = self._appender, self._limits
         if appender.pending_bytes >= limits.bytes or appender.pending_records >= limits.records:
             await self._start_commit()
@@ -256,17 +263,26 @@ class Receiver:
     """Takes the uploads of one process."""
 
     def __init__(
-        self, database: Database, limits: ChunkLimits, errors_limit: int, on_commit: Callable[[], None]
+        self,
+        database: Database,
+        limits: ChunkLimits,
+        allowance: Allowance,
+        errors_limit: int,
+        on_commit: Callable[[], None],
     ) -> None:
         self._database = database
         self._limits = limits
+        self._allowance = allowance
         self._errors_limit = errors_limit
         self._on_commit = on_commit
+        self._stepping = asyncio.Lock()
         self._draining = asyncio.Event()
 
     async def receive(self, batch: OpenBatch, pieces: AsyncIterator[Piece]) -> None:
         """Appends all pieces to the batch; afterwards they are committed. See Upload.run."""
-        upload = Upload(self._database, batch, self._limits, self._errors_limit, self._on_commit)
+        upload = Upload(
+            self._database, batch, self._limits, self._allowance, self._errors_limit, self._stepping, self._on_commit
+        )
         await upload.run(pieces, self._draining)
 
     def drain(self) -> None:

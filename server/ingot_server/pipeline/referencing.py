@@ -3,8 +3,9 @@
 So everything holds that holds for uploads: what is committed stays, and after a crash another fetcher, here or
 elsewhere, goes on at the committed offset. If two fetch the same batch for a moment, only one of them can append.
 
-Each process fetches a few files at once. An account that has the fewest under way comes first, and a fetch ends after
-some hours at the latest: nobody can keep all fetchers to himself.
+Each process fetches a few files at once. An account that has the fewest under way comes first, the last fetcher of a
+process takes only files of accounts that have none, and a fetch ends after some hours at the latest: nobody can keep
+all fetchers to himself.
 """
 
 import asyncio
@@ -21,8 +22,10 @@ from ingot_server.domain.errors import (
     ContentDiffers,
     DatabaseUnavailable,
     ImportStateRefused,
+    ImportTooLarge,
     InvalidRequest,
     NotFound,
+    QueueFull,
     ShuttingDown,
     TotalMismatch,
     UploadConflict,
@@ -45,6 +48,8 @@ log = logging.getLogger(__name__)
 
 FAILURES_MAX = 5
 """After so many failures, of a sort that nobody foresaw, the batch is given up."""
+ANY = 2**31 - 1
+"""More files than an account can have under way."""
 POLL_SECONDS = 0.5
 KEEP_SECONDS = 1.0
 """How often to look whether a batch is still to be fetched: its import may be cancelled while nothing comes."""
@@ -78,6 +83,8 @@ class Fetching:
         self._settings = settings
         self._sources = Sources(database, fetcher, settings.copy_bytes_max)
         self._arrived = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        self._under_way = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -129,18 +136,31 @@ class Fetching:
         while True:
             self._arrived.clear()
             try:
-                lease = await references.reference_claim(self._database, self._settings.lease)
+                lease = await self._claim()
                 if lease is not None:
-                    await self._fetch(lease)
+                    try:
+                        await self._fetch(lease)
+                    finally:
+                        self._under_way -= 1
                     continue
             except ShuttingDown:
                 return
             except DatabaseUnavailable:
                 log.warning("the database is unavailable; trying again")
+            except QueueFull:
+                log.info("a file is fetched on when less waits to be processed")
             except Exception:
                 log.exception("fetching failed; it goes on")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), POLL_SECONDS)
+
+    async def _claim(self) -> FetchLease | None:
+        # One after the other: two that are both the last but one would leave none.
+        async with self._claiming:
+            is_last = self._under_way == self._settings.at_once - 1 > 0
+            lease = await references.reference_claim(self._database, self._settings.lease, 0 if is_last else ANY)
+            self._under_way += lease is not None
+        return lease
 
     async def _fetch(self, lease: FetchLease) -> None:
         try:
@@ -153,10 +173,12 @@ class Fetching:
             await self._fail(lease, f"{reason.message} {_AGAIN}")
         except (ContentDiffers, TotalMismatch):
             await self._fail(lease, f"The file could not be fetched: {_CHANGED}. {_AGAIN}")
+        except ImportTooLarge as refused:
+            await self._fail(lease, refused.message)
         except UploadConflict:
             # Somebody else fetches the batch, or our own commit was lost on its way: the committed offset will tell.
             await references.reference_release(self._database, lease)
-        except (ShuttingDown, DatabaseUnavailable, asyncio.CancelledError):
+        except (ShuttingDown, DatabaseUnavailable, QueueFull, asyncio.CancelledError):
             with suppress(DatabaseUnavailable):
                 await references.reference_release(self._database, lease)
             raise

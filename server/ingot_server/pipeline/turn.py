@@ -5,6 +5,7 @@ common. A chunk may be done before the one before it; whoever takes the batch ov
 """
 
 import asyncio
+import time
 
 from ingot_server.pipeline.applying import Hopes
 from ingot_server.pipeline.processing import PreparedChunk, WriteLimits, adopt_keys, prepare_chunk, write
@@ -15,6 +16,8 @@ from ingot_server.storage.database import Database
 
 TURN_CHUNKS = 16
 """After so many chunks a batch is given back, so that others get their turn."""
+TURN_SECONDS = 2.0
+"""After so long no further chunk is begun: some records take much longer than others."""
 AT_ONCE = 2
 """While PostgreSQL waits for the disk with one chunk, it works on another."""
 
@@ -36,12 +39,14 @@ class Turn:
         try:
             # Those that are done may have been done before one that is not.
             prepared = await self._prepare_next(max(0, self._lease.chunks_done - (AT_ONCE - 1)))
-            for _ in range(TURN_CHUNKS):
-                if prepared is None or any(end.is_set() for end in self._ends):
-                    break
+            chunks_left, over = TURN_CHUNKS, time.monotonic() + TURN_SECONDS
+            while prepared is not None and not any(end.is_set() for end in self._ends):
                 while self._is_in_the_way(prepared):
                     await self._one_written()
                 self._writing[asyncio.create_task(self._write(prepared))] = prepared
+                chunks_left -= 1
+                if not chunks_left or time.monotonic() > over:
+                    break
                 # The next chunk is read and prepared while the database writes.
                 prepared = await self._prepare_next(prepared.chunk_index + 1)
             while self._writing:

@@ -16,6 +16,7 @@ from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.pipeline.committing import commit_next
 from ingot_server.pipeline.leasing import kept
 from ingot_server.pipeline.processing import LeaseLost, WriteLimits
+from ingot_server.pipeline.rotation import Rotation
 from ingot_server.pipeline.settling import end_all_due, end_if_due
 from ingot_server.pipeline.turn import Turn
 from ingot_server.storage import batches, chunks, field_indexes, import_moves, tables
@@ -24,8 +25,11 @@ from ingot_server.storage.database import Database
 
 log = logging.getLogger(__name__)
 
-COMMITS = 2
-"""How many imports one process commits at the same time, each into a table of its own."""
+COMMITS = (None, None, 50_000)
+"""The imports that one process commits at the same time, each into a table of its own: how many records they may have.
+
+The last is for those that are quickly done: they must not wait for minutes for the large ones of others.
+"""
 FAILURES_MAX = 5
 """After so many failures in a row, of a sort that nobody foresaw, the import is given up."""
 
@@ -63,13 +67,15 @@ class Workers:
         self._tasks: list[asyncio.Task[None]] = []
         self._commit_due = asyncio.Event()
         self._indexing: asyncio.Task[None] | None = None
+        self._rotation = Rotation()
+        self._commit_rotation = Rotation()
 
     def start(self) -> None:
         """Begins to work."""
         loops = [self._work_forever() for _ in range(self._settings.workers)]
         if self._settings.workers:
             # Beside the workers, and more than one: a commit may take minutes, in which others are to go on.
-            loops += [self._commit_forever() for _ in range(COMMITS)]
+            loops += [self._commit_forever(records_max) for records_max in COMMITS]
         self._tasks = [asyncio.create_task(loop) for loop in (*loops, self._sweep_forever())]
         self._indexing = asyncio.create_task(self._index_forever())
 
@@ -92,8 +98,9 @@ class Workers:
         while not self._stopping.is_set():
             self._work_arrived.clear()
             try:
-                lease = await batches.batch_claim(self._database, self._settings.lease)
+                lease = await batches.batch_claim(self._database, self._settings.lease, self._rotation.accounts)
                 if lease is not None:
+                    self._rotation.note(lease.account_id)
                     await self._process(lease)
                     continue
             except DatabaseUnavailable:
@@ -102,11 +109,18 @@ class Workers:
                 log.exception("a worker failed; it goes on")
             await self._pause(self._work_arrived, self._settings.poll_seconds)
 
-    async def _commit_forever(self) -> None:
+    async def _commit_forever(self, records_max: int | None) -> None:
         while not self._stopping.is_set():
             self._commit_due.clear()
             try:
-                if await commit_next(self._database, self._settings.lease, self._limits, self._stopping):
+                if await commit_next(
+                    self._database,
+                    self._settings.lease,
+                    self._limits,
+                    self._stopping,
+                    self._commit_rotation,
+                    records_max,
+                ):
                     continue
             except DatabaseUnavailable:
                 log.warning("the database is unavailable; trying again")

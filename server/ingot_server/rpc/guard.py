@@ -20,6 +20,7 @@ from grpc import aio
 
 from ingot_server.domain.api_keys import ApiKey, api_key_parse
 from ingot_server.domain.errors import ApiKeyInvalid, IngotError, InvalidRequest, SandboxKey, ScopeMissing
+from ingot_server.rpc.quotas import Quotas
 from ingot_server.rpc.status import Status, status_of, status_of_fault
 from ingot_server.storage import accounts
 from ingot_server.storage.database import Database, DataRefused
@@ -105,8 +106,9 @@ class _KnownKey:
 class Guard(aio.ServerInterceptor):
     """The interceptor. It serves every call, so it keeps what it knows of keys for a few seconds."""
 
-    def __init__(self, database: Database, *, reflection_is_open: bool) -> None:
+    def __init__(self, database: Database, quotas: Quotas, *, reflection_is_open: bool) -> None:
         self._database = database
+        self._quotas = quotas
         self._open = (_HEALTH, *_REFLECTION) if reflection_is_open else (_HEALTH,)
         self._known: dict[str, _KnownKey] = {}
         self._calls: set[asyncio.Task[Any]] = set()
@@ -128,6 +130,7 @@ class Guard(aio.ServerInterceptor):
             return handler
         try:
             key = await self._admit(method, handler_call_details.invocation_metadata)
+            self._quotas.count_request(key.account_id)
         except IngotError as error:
             return _refusing(handler, status_of(error))
         except Exception:
@@ -141,12 +144,16 @@ class Guard(aio.ServerInterceptor):
             return handler
         serve: Any = handler.unary_unary or handler.stream_unary or handler.unary_stream or handler.stream_stream
         parse = _parser(handler)
+        streams = handler.request_streaming or handler.response_streaming
 
         async def guarded(request: Any, context: Context) -> Any:
             _key.set(key)
             self._track(asyncio.current_task())
-            async with _errors_as_status(context, method):
-                request = _each_parsed(parse, request) if handler.request_streaming else parse(request)
+            async with _errors_as_status(context, method), self._quotas.room_for(key.account_id, streams=streams):
+                if handler.request_streaming:
+                    request = _each_parsed(parse, self._quotas.heard(request))
+                else:
+                    request = parse(request)
                 if not handler.response_streaming:
                     return await serve(request, context)
                 # grpc.aio does not close a generator that stops early (grpc/grpc#42295): its resources would wait for

@@ -41,13 +41,29 @@ _CODES: dict[type[errors.IngotError], tuple[grpc.StatusCode, str]] = {
     errors.UploadConflict: (grpc.StatusCode.ABORTED, "UPLOAD_CONFLICT"),
     errors.ShuttingDown: (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
     errors.TooManyImports: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_IMPORTS"),
+    errors.TooManyStreams: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS"),
+    errors.TooManyRequests: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS"),
+    errors.ImportTooLarge: (grpc.StatusCode.RESOURCE_EXHAUSTED, "IMPORT_TOO_LARGE"),
+    errors.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
+    errors.UploadIdle: (grpc.StatusCode.ABORTED, "UPLOAD_IDLE"),
     errors.DatabaseUnavailable: (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE"),
 }
 
 _RETRY_AFTER: dict[type[errors.IngotError], timedelta] = {
     errors.ShuttingDown: timedelta(seconds=1),
     errors.TooManyImports: timedelta(seconds=10),
+    errors.TooManyStreams: timedelta(seconds=2),
+    errors.QueueFull: timedelta(seconds=2),
+    errors.UploadIdle: timedelta(0),
     errors.DatabaseUnavailable: timedelta(seconds=2),
+}
+
+_QUOTA_SUBJECTS: dict[type[errors.IngotError], str] = {
+    errors.TooManyImports: "imports",
+    errors.TooManyStreams: "streams",
+    errors.TooManyRequests: "requests",
+    errors.ImportTooLarge: "import",
+    errors.QueueFull: "queued bytes",
 }
 
 
@@ -80,12 +96,13 @@ def status_of(error: errors.IngotError) -> Status:
             for field, expected in list(error.violations.items())[:VIOLATIONS_MAX]
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
-    if isinstance(error, errors.TooManyImports):
-        violation = error_details_pb2.QuotaFailure.Violation(subject="imports", description=error.message)
+    if subject := _QUOTA_SUBJECTS.get(type(error)):
+        violation = error_details_pb2.QuotaFailure.Violation(subject=subject, description=error.message)
         details.append(error_details_pb2.QuotaFailure(violations=[violation]))
-    if type(error) in _RETRY_AFTER:
+    retry_after = error.retry_after if isinstance(error, errors.TooManyRequests) else _RETRY_AFTER.get(type(error))
+    if retry_after is not None:
         delay = duration_pb2.Duration()
-        delay.FromTimedelta(_RETRY_AFTER[type(error)])
+        delay.FromTimedelta(retry_after)
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return Status(code, error.message[:MESSAGE_CHARACTERS_MAX], details)
 

@@ -1,5 +1,6 @@
 """Batches: opening one for an upload, appending to it, reading it, and leasing it to a worker."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -170,6 +171,7 @@ async def batch_append(
     rejected: int,
     chunks_added: int,
     errors_stored: int,
+    received_bytes: int,
 ) -> int | None:
     """Moves the committed offset on; how many chunks the batch has then.
 
@@ -188,6 +190,7 @@ async def batch_append(
         batch.expected_total,
         chunks_added,
         errors_stored,
+        received_bytes,
     )
     return found
 
@@ -228,9 +231,13 @@ async def batch_get_many(database: Database, batch_seqs: list[int]) -> dict[int,
     return {row["batch_seq"]: _batch(row) for row in await database.fetch(sql.batch_get_many, batch_seqs)}
 
 
-async def batch_claim(database: Database, lease: timedelta) -> Lease | None:
-    """The batch that has waited longest, ours until the lease ends; None if nothing waits."""
-    row = await database.fetchrow(sql.batch_claim, lease)
+async def batch_claim(database: Database, lease: timedelta, served: Sequence[int] = ()) -> Lease | None:
+    """The batch whose turn it is, ours until the lease ends; None if nothing waits.
+
+    `served` are accounts, the one that was served longest ago first: they have their turns after all others, in this
+    order. Of the batches of one account the one that has waited longest comes first.
+    """
+    row = await database.fetchrow(sql.batch_claim, lease, served)
     if row is None:
         return None
     return Lease(

@@ -45,7 +45,7 @@ WHERE import.account_id = $1
 -- name: batch_append
 -- Moves the committed offset on, if nobody else did. $1 batch, $2 the offset as we know it, $3 new offset, $4 unit,
 -- $5 format, $6 decoder state, $7 accepted, $8 rejected, $9 expected total, $10 chunks added (0 or 1),
--- $11 errors stored.
+-- $11 errors stored, $12 bytes of the accepted records.
 UPDATE batch
 SET committed_offset = $3,
     unit = $4,
@@ -56,6 +56,7 @@ SET committed_offset = $3,
     expected_total = $9,
     chunks_received = chunks_received + $10,
     errors_stored = errors_stored + $11,
+    received_bytes = received_bytes + $12,
     update_time = clock_timestamp()
 WHERE batch_seq = $1
   AND committed_offset = $2
@@ -97,12 +98,14 @@ ORDER BY batch_seq
 LIMIT $4
 
 -- name: batch_claim
--- Leases the batch that has waited longest. $1 lease.
+-- Leases the batch that has waited longest, of the account whose turn it is. $1 lease, $2 accounts that were served, the
+-- one that was served longest ago first; those that are not among them come before it.
 --
 -- SKIP LOCKED: a batch whose row is being updated is being worked on, or will be offered again in a moment.
 WITH candidate AS (
     SELECT batch_seq
     FROM batch
+    JOIN import USING (import_id)
     WHERE chunks_done < chunks_received
       AND NOT closed
       AND lease_until < clock_timestamp()
@@ -111,9 +114,9 @@ WITH candidate AS (
         WHERE earlier.batch_seq = ANY(batch.waits_for)
           AND (earlier.chunks_done < earlier.chunks_received OR NOT earlier.finished)
       )
-    ORDER BY lease_until
+    ORDER BY array_position($2::bigint[], account_id) NULLS FIRST, lease_until
     LIMIT 1
-    FOR UPDATE SKIP LOCKED
+    FOR UPDATE OF batch SKIP LOCKED
 )
 UPDATE batch
 SET lease_until = clock_timestamp() + $1::interval, lease_generation = lease_generation + 1

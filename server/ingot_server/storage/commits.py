@@ -1,6 +1,6 @@
 """Commits: leasing an import that is to be committed, and what is done to it as a whole."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -37,9 +37,15 @@ class CommitLease:
     """Of a full replacement: which share of the table's records may be deleted."""
 
 
-async def commit_claim(database: Database, lease: timedelta) -> CommitLease | None:
-    """The import that has waited longest to be committed, ours until the lease ends; None if there is none."""
-    row = await database.fetchrow(sql.commit_claim, lease)
+async def commit_claim(
+    database: Database, lease: timedelta, served: Sequence[int] = (), records_max: int | None = None
+) -> CommitLease | None:
+    """The import whose turn it is to be committed, ours until the lease ends; None if there is none.
+
+    The turns of accounts are as in `batch_claim`. With `records_max`, larger imports and full replacements are left to
+    others.
+    """
+    row = await database.fetchrow(sql.commit_claim, lease, served, records_max)
     if row is None:
         return None
     return CommitLease(

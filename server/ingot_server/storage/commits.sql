@@ -1,5 +1,7 @@
 -- name: commit_claim
--- Leases the import that has waited longest to be committed. $1 lease.
+-- Leases the import that has waited longest to be committed, of the account whose turn it is. $1 lease, $2 accounts that
+-- were served, the one that was served longest ago first; those that are not among them come before it. $3 how many
+-- records the import may have, and then it may be no full replacement either, which looks at the whole table; or NULL.
 --
 -- Not while another is being committed to the same table: each would have to wait for the whole of the other.
 WITH candidate AS (
@@ -17,7 +19,12 @@ WITH candidate AS (
           AND other.commit_lease_until >= clock_timestamp()
           AND other.table_id = import.table_id
       )
-    ORDER BY commit_lease_until
+      AND (
+        $3::bigint IS NULL
+        OR max_deleted_ratio IS NULL
+        AND (SELECT sum(upload_accepted) FROM batch WHERE batch.import_id = import.import_id) <= $3
+      )
+    ORDER BY array_position($2::bigint[], account_id) NULLS FIRST, commit_lease_until
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 )

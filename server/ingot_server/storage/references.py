@@ -22,9 +22,12 @@ class FetchLease:
     """Raised by each claim. Two who fetch the same batch do no harm: only one of them can append."""
 
 
-async def reference_claim(database: Database, lease: timedelta) -> FetchLease | None:
-    """The batch whose turn it is to be fetched, ours until the lease ends; None if nothing waits."""
-    row = await database.fetchrow(sql.reference_claim, lease)
+async def reference_claim(database: Database, lease: timedelta, others_max: int) -> FetchLease | None:
+    """The batch whose turn it is to be fetched, ours until the lease ends; None if nothing waits.
+
+    Accounts of which more than `others_max` are being fetched have to wait.
+    """
+    row = await database.fetchrow(sql.reference_claim, lease, others_max)
     if row is None:
         return None
     return FetchLease(row["batch_seq"], row["batch_id"], row["import_id"], row["account_id"], row["fetch_generation"])

@@ -1,6 +1,6 @@
 -- name: reference_claim
 -- Leases a batch of the account of which the fewest are being fetched; of those, the one that has waited longest.
--- $1 lease.
+-- $1 lease, $2 how many of the account may be under way beside it.
 WITH busy AS (
     SELECT account_id, count(*) AS batches
     FROM batch
@@ -20,6 +20,7 @@ candidate AS (
       AND NOT finished
       AND NOT closed
       AND fetch_lease_until < clock_timestamp()
+      AND coalesce(busy.batches, 0) <= $2
     ORDER BY coalesce(busy.batches, 0), fetch_lease_until
     LIMIT 1
     FOR UPDATE OF batch SKIP LOCKED

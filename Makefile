@@ -80,9 +80,19 @@ bench-long: .venv/.server ## measure 10 million records: is the cost linear, and
 	$(BIN)/python -m bench --cases long --records 10000000 --repeat 1 --output bench/long.json \
 		$(if $(RECORDS)$(REPEAT)$(CASES),,--publish long) $(BENCH)
 
+.PHONY: test-lowest
+test-lowest: .venv-lowest/.installed ## run the tests with the oldest versions of all dependencies that pyproject.toml allows
+	.venv-lowest/bin/pytest -n $(N) --dist worksteal $(PYTEST)
+
+.PHONY: audit
+audit: .venv/.dev .venv-audit/.installed ## look for known vulnerabilities in what is installed
+	@mkdir -p build
+	$(BIN)/pip freeze --exclude-editable >build/installed.txt
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement build/installed.txt
+
 .PHONY: clean
 clean: ## remove the environments and the demo's data
-	rm -rf .venv .venv-stubs .ingot build dist
+	rm -rf .venv .venv-stubs .venv-lowest .venv-audit .ingot build dist
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ingot needs Python 3.11 or newer: make PYTHON=...")'
@@ -95,6 +105,17 @@ clean: ## remove the environments and the demo's data
 .venv/.dev: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@ .venv/.server
+
+.venv-lowest/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet uv
+	VIRTUAL_ENV=$(CURDIR)/.venv-lowest .venv-lowest/bin/uv pip install --quiet --resolution lowest-direct --editable '.[dev]'
+	@touch $@
+
+.venv-audit/.installed:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet pip-audit
+	@touch $@
 
 .venv-stubs/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-stubs

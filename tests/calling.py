@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
+import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_health.v1 import health_pb2_grpc
@@ -34,13 +35,18 @@ Upload = batch_service_pb2.UploadBatchRequest
 class Caller:
     """One account's view of a server."""
 
-    def __init__(self, address: str, key: str | None) -> None:
+    def __init__(self, address: str, key: str | None, credentials: grpc.ChannelCredentials | None = None) -> None:
+        """`credentials` are for a server with TLS."""
         self.address = address
         self.key = key
         interceptors = [kind(key) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary)] if key else []
         # grpc shares connections between channels to the same address, also with a server that is gone.
         options = [("grpc.use_local_subchannel_pool", 1)]
-        self.channel = aio.insecure_channel(address, interceptors=interceptors, options=options)
+        self.channel = (
+            aio.secure_channel(address, credentials, interceptors=interceptors, options=options)
+            if credentials
+            else aio.insecure_channel(address, interceptors=interceptors, options=options)
+        )
         self.imports = import_service_pb2_grpc.ImportServiceStub(self.channel)
         self.batches = batch_service_pb2_grpc.BatchServiceStub(self.channel)
         self.records = record_service_pb2_grpc.RecordServiceStub(self.channel)

@@ -3,6 +3,7 @@
 import json
 import logging
 
+import asyncpg
 import pytest
 
 from ingot_server.logs import set_up_logs
@@ -16,13 +17,13 @@ def test_rows_that_postgresql_complains_of_are_not_logged(format: str, capsys: p
     try:
         set_up_logs(format, "INFO")
         try:
-            raise ValueError("\n".join(complaint))
-        except ValueError:
+            raise asyncpg.UniqueViolationError("\n".join(complaint))
+        except asyncpg.PostgresError:
             logging.getLogger("x").exception("failed", extra={"import_id": 7})
     finally:
         root.handlers[:], root.level = handlers, level
     said = capsys.readouterr().err
-    assert "duplicate key" in said
+    assert "UniqueViolationError: 23505" in said
     assert "ada@example.com" not in said
     if format == "json":
         assert json.loads(said)["import_id"] == 7

@@ -14,7 +14,15 @@ from ingot.v1.batch_service_pb2_grpc import BatchServiceStub
 from ingot.v1.import_service_pb2_grpc import ImportServiceStub
 from ingot.v1.record_service_pb2_grpc import RecordServiceStub
 from ingot.v1.table_service_pb2_grpc import TableServiceStub
-from ingot_client._errors import IngotError, NotFound, TooManyRequests, TooManyStreams, Transient, Unreachable
+from ingot_client._errors import (
+    IngotError,
+    NotFound,
+    TooManyFailedKeys,
+    TooManyRequests,
+    TooManyStreams,
+    Transient,
+    Unreachable,
+)
 from ingot_client._patience import Patience
 from ingot_client._settings import Settings
 from ingot_client._status import errors_translated
@@ -65,7 +73,8 @@ class Connection:
         options = [*OPTIONS, ("grpc.enable_http_proxy", 0)] if self.settings.loopback else OPTIONS
         if not self.settings.tls:
             return aio.insecure_channel(self.address, options=options)
-        credentials = grpc.ssl_channel_credentials(self.settings.root_certificates)
+        certificate, key = self.settings.certificate or (None, None)
+        credentials = grpc.ssl_channel_credentials(self.settings.root_certificates, key, certificate)
         return aio.secure_channel(self.address, credentials, options=options)
 
     @cached_property
@@ -84,9 +93,15 @@ class Connection:
     def tables(self) -> TableServiceStub:
         return TableServiceStub(self.channel)
 
-    def _maybe_tls(self) -> bool:
-        """Whether a closed connection may be the answer of a TLS server, because nothing else has ever come."""
-        return not self.answered and not self.settings.tls
+    def _hang_up_advice(self) -> str:
+        """What a server may want that closes the connection and has never answered otherwise."""
+        if self.answered:
+            return ""
+        if not self.settings.tls:
+            return "is it a TLS server? Set INGOT_TLS=1"
+        if self.settings.certificate is None:
+            return "does it want a certificate of yours? Set INGOT_TLS_CERTIFICATE and INGOT_TLS_KEY"
+        return ""
 
     def patience(self) -> Patience:
         """How long to try a call that nothing depends on yet."""
@@ -98,7 +113,7 @@ class Connection:
         self._refuse_if_closed()
         while True:
             try:
-                with errors_translated(self.address, self._maybe_tls):
+                with errors_translated(self.address, self._hang_up_advice):
                     answer = await method(request, metadata=self.metadata, timeout=self._timeout_seconds)
             except Transient as error:
                 self.answered |= not isinstance(error, Unreachable)
@@ -137,11 +152,11 @@ class Connection:
             self._refuse_if_closed()
             call = method(request, metadata=self.metadata)
             try:
-                with errors_translated(self.address, self._maybe_tls):
+                with errors_translated(self.address, self._hang_up_advice):
                     async for answer in call:
                         self.answered = True
                         yield answer
-            except (TooManyRequests, TooManyStreams) as refused:
+            except (TooManyFailedKeys, TooManyRequests, TooManyStreams) as refused:
                 self.answered = True
                 if not await patience.wait_after(refused):
                     raise

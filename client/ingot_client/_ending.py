@@ -37,8 +37,9 @@ class Ending(Generic[Q, R]):
         if code not in {None, StatusCode.OK, StatusCode.INTERNAL}:
             self._status = aio.AioRpcError(
                 code,
-                trailing_metadata=_at_once(call.trailing_metadata()),
-                details=_at_once(call.details()),
+                aio.Metadata(),
+                _at_once(call.trailing_metadata()) or aio.Metadata(),
+                _at_once(call.details()),
             )
 
 

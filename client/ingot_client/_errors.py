@@ -40,6 +40,7 @@
             ├── TooManyRequests
             ├── QueueFull
             ├── UploadIdle
+            ├── TooManyFailedKeys
             ├── DatabaseUnavailable
             └── Unreachable     no server answered
 
@@ -250,6 +251,10 @@ class QueueFull(Transient):
 
 class UploadIdle(Transient):
     """The upload sent nothing for `facts["seconds"]`, and the server ended it."""
+
+
+class TooManyFailedKeys(Transient):
+    """Too many wrong API keys came from this address lately; this one may be good."""
 
 
 class DatabaseUnavailable(Transient):

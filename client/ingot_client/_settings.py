@@ -3,6 +3,7 @@
     address    argument, INGOT_ADDRESS, <data folder>/address, localhost:7468
     API key    argument, INGOT_API_KEY, <data folder>/api-key (only for a server on this machine)
     TLS        arguments, INGOT_TLS_CA (a file), INGOT_TLS=1
+    our own certificate, if the server wants one: argument, INGOT_TLS_CERTIFICATE and INGOT_TLS_KEY (files)
 
 The data folder is that of an embedded server: INGOT_DATA_DIR, or /var/lib/ingot for root, or ~/.local/share/ingot.
 """
@@ -13,9 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from ingot_client._errors import SettingsInvalid
+
+PemFile: TypeAlias = str | os.PathLike[str] | bytes
+"""Where PEM is, or the PEM itself."""
 
 DEFAULT_PORT: Final = 7468
 
@@ -33,6 +37,8 @@ class Settings:
     api_key: str = field(repr=False)
     tls: bool = False
     root_certificates: bytes | None = None
+    certificate: tuple[bytes, bytes] | None = field(default=None, repr=False)
+    """Our own, with its private key: PEM."""
 
     @property
     def loopback(self) -> bool:
@@ -45,7 +51,8 @@ def find_settings(
     api_key: str | None = None,
     *,
     tls: bool | None = None,
-    root_certificates: str | os.PathLike[str] | bytes | None = None,
+    root_certificates: PemFile | None = None,
+    certificate: tuple[PemFile, PemFile] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
     """The settings from the arguments or else from where the module's docstring says; or SettingsInvalid."""
@@ -53,13 +60,15 @@ def find_settings(
     local_address = _read_line(folder / "address")
     found_address = _checked_address(address or environ.get("INGOT_ADDRESS") or local_address)
     roots = root_certificates or environ.get("INGOT_TLS_CA") or None
+    own = certificate or _own_certificate(environ)
     if tls is None:
-        tls = roots is not None or environ.get("INGOT_TLS", "").lower() in {"1", "true", "yes", "on"}
+        tls = roots is not None or own is not None or environ.get("INGOT_TLS", "").lower() in {"1", "true", "yes", "on"}
     return Settings(
         found_address,
         _find_key(api_key, found_address, local_address, folder, environ),
         tls,
-        _certificates(roots) if tls and roots is not None else None,
+        _pem(roots, "root certificates") if tls and roots is not None else None,
+        (_pem(own[0], "certificate"), _pem(own[1], "private key")) if tls and own is not None else None,
     )
 
 
@@ -125,13 +134,22 @@ def _checked_address(address: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host) + f":{port}"  # noqa: S104 - replaced, not bound
 
 
-def _certificates(roots: str | os.PathLike[str] | bytes) -> bytes:
-    if isinstance(roots, bytes):
-        return roots
+def _own_certificate(environ: Mapping[str, str]) -> tuple[PemFile, PemFile] | None:
+    certificate, key = environ.get("INGOT_TLS_CERTIFICATE"), environ.get("INGOT_TLS_KEY")
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        raise SettingsInvalid("a certificate needs its private key: set both INGOT_TLS_CERTIFICATE and INGOT_TLS_KEY")
+    return certificate, key
+
+
+def _pem(file: PemFile, what: str) -> bytes:
+    if isinstance(file, bytes):
+        return file
     try:
-        return Path(roots).read_bytes()
+        return Path(file).read_bytes()
     except OSError as error:
-        raise SettingsInvalid(f"cannot read the root certificates {os.fspath(roots)}: {error.strerror}") from None
+        raise SettingsInvalid(f"cannot read the {what} {os.fspath(file)}: {error.strerror}") from None
 
 
 def _read_line(path: Path) -> str:

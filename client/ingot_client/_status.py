@@ -49,6 +49,7 @@ BY_REASON: Final[dict[str, type[errors.CallFailed]]] = {
     "IMPORT_TOO_LARGE": errors.ImportTooLarge,
     "QUEUE_FULL": errors.QueueFull,
     "UPLOAD_IDLE": errors.UploadIdle,
+    "TOO_MANY_FAILED_KEYS": errors.TooManyFailedKeys,
 }
 
 # For an answer without a known reason: from a newer server, from a proxy on the way, or from gRPC itself.
@@ -74,12 +75,12 @@ CUT_CONNECTION: Final = (StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.CAN
 
 
 @contextmanager
-def errors_translated(address: str, maybe_tls: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Raises this package's errors for those of grpc. `maybe_tls` says if the server may want TLS."""
+def errors_translated(address: str, advice: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """Raises this package's errors for those of grpc. `advice` says what a server may want that hangs up."""
     try:
         yield
     except aio.AioRpcError as error:
-        raise translated(error, address, maybe_tls()) from error
+        raise translated(error, address, advice()) from error
     except (aio.BaseError, asyncio.InvalidStateError) as error:
         raise errors.Unreachable(f"the connection to {address} was lost", code="UNAVAILABLE") from error
     except asyncio.CancelledError:
@@ -90,7 +91,7 @@ def errors_translated(address: str, maybe_tls: Callable[[], bool] = lambda: Fals
         raise errors.Unreachable(f"the call to {address} was cut off", code="CANCELLED") from None
 
 
-def translated(error: aio.AioRpcError, address: str, maybe_tls: bool = False) -> errors.CallFailed:
+def translated(error: aio.AioRpcError, address: str, advice: str = "") -> errors.CallFailed:
     """The error of this package that says what this one says, with all its details."""
     code = error.code()
     try:
@@ -104,7 +105,10 @@ def translated(error: aio.AioRpcError, address: str, maybe_tls: bool = False) ->
         if code in CUT_CONNECTION:
             found = errors.Unreachable
         elif code is StatusCode.UNAVAILABLE and "connect" in message:
-            found, message = errors.Unreachable, f"no Ingot server answers at {address} ({_cause(message, maybe_tls)})"
+            found, message = (
+                errors.Unreachable,
+                f"no Ingot server answers at {address} ({_cause(message, advice)})",
+            )
         elif code is StatusCode.UNAVAILABLE:
             found, message = errors.Unreachable, f"the connection to {address} was lost"
         elif code is StatusCode.DEADLINE_EXCEEDED:
@@ -124,15 +128,15 @@ def translated(error: aio.AioRpcError, address: str, maybe_tls: bool = False) ->
     )
 
 
-def _cause(message: str, maybe_tls: bool) -> str:
+def _cause(message: str, advice: str) -> str:
     """The telling part of "failed to connect to all addresses; last error: … : Connection refused"."""
     if "CERTIFICATE_VERIFY_FAILED" in message:
         return "its certificate is not trusted: name the file of its root certificates in INGOT_TLS_CA"
     if "handshake" in message.lower():
         return "the TLS handshake failed"
-    # So ends a connection to a TLS server that does not begin with a handshake.
-    if maybe_tls and ("Socket closed" in message or "Connection reset" in message):
-        return "it hung up at once: is it a TLS server? Set INGOT_TLS=1"
+    # So ends a connection to a TLS server that does not begin with a handshake, or without the client's certificate.
+    if advice and ("Socket closed" in message or "Connection reset" in message):
+        return f"it hung up at once: {advice}"
     return message.rsplit(": ", maxsplit=1)[-1]
 
 

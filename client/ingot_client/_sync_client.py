@@ -5,7 +5,6 @@ Each method is made from its asynchronous original, with the same parameters and
 
 import functools
 import inspect
-import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from types import GenericAlias, TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast, get_args
@@ -13,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast, get_args
 from ingot_client import _own_thread
 from ingot_client._async_client import AsyncClient
 from ingot_client._paging import Pages
+from ingot_client._settings import PemFile
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -128,7 +128,8 @@ class Client:
         api_key: str | None = None,
         *,
         tls: bool | None = None,
-        root_certificates: str | os.PathLike[str] | bytes | None = None,
+        root_certificates: PemFile | None = None,
+        certificate: tuple[PemFile, PemFile] | None = None,
         timeout: float = 30.0,
         retry_timeout: float = 300.0,
     ) -> None:
@@ -137,6 +138,7 @@ class Client:
             api_key,
             tls=tls,
             root_certificates=root_certificates,
+            certificate=certificate,
             timeout=timeout,
             retry_timeout=retry_timeout,
         )

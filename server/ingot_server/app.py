@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import grpc
 from grpc import aio
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
@@ -22,6 +21,8 @@ from ingot.v1 import (
     record_service_pb2_grpc,
     table_service_pb2_grpc,
 )
+from ingot_server import audit
+from ingot_server.certificates import Certificates, CertificatesUnfit, certificate_files
 from ingot_server.domain.api_keys import SCOPES, ApiKey, api_key_new, api_key_parse
 from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.pipeline.allowances import Allowance
@@ -207,7 +208,12 @@ class App:
         quotas = Quotas(
             QuotaLimits(settings.open_streams_max, settings.requests_per_second_max, settings.upload_idle_seconds)
         )
-        self._guard = Guard(database, quotas, reflection_is_open=settings.listens_on_loopback)
+        self._guard = Guard(
+            database,
+            quotas,
+            reflection_is_open=settings.listens_on_loopback,
+            failed_keys_per_minute=settings.failed_keys_per_minute,
+        )
         self._health = HealthServicer()
         # Otherwise a second server on the same port is a mistake, not a way to share the load.
         options = [*_GRPC_OPTIONS, ("grpc.so_reuseport", int(shares_port))]
@@ -265,9 +271,8 @@ class App:
     def _bind(self) -> int:
         address, settings = self._settings.address, self._settings
         try:
-            if settings.tls_certificate and settings.tls_key:
-                pair = (settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes())
-                return self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+            if files := certificate_files(settings):
+                return self._server.add_secure_port(address, Certificates(files).credentials())
             if not settings.listens_on_loopback and not settings.allow_plaintext:
                 raise ConfigurationError(
                     f"INGOT_ADDRESS {address} can be reached from other machines, and without TLS keys and data would"
@@ -277,8 +282,8 @@ class App:
             return self._server.add_insecure_port(address)
         except RuntimeError:
             raise cannot_listen(address) from None
-        except OSError as error:
-            raise ConfigurationError(f"cannot read the TLS files: {error}") from None
+        except CertificatesUnfit as unfit:
+            raise ConfigurationError(f"TLS cannot be used: {unfit}") from None
 
     async def _watch_health(self) -> None:
         while True:
@@ -364,6 +369,7 @@ async def create_key(
     await accounts.api_key_create(
         database, key.key_id, account_id, key.secret_sha256, scopes, label, lifetime, sandbox=sandbox
     )
+    audit.key_created(key.key_id, account, scopes, sandbox=sandbox)
     return key
 
 

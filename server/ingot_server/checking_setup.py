@@ -10,6 +10,7 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from ingot_server.certificates import CertificatesUnfit, certificate_files
 from ingot_server.settings import Settings
 from ingot_server.shared_port import PORT_NOT_SHARED, port_can_be_shared
 from ingot_server.storage.database import database_errors
@@ -75,11 +76,12 @@ async def _address_problems(settings: Settings) -> list[str]:
 
 
 def _tls_problems(settings: Settings) -> list[str]:
-    files = {"INGOT_TLS_CERTIFICATE": settings.tls_certificate, "INGOT_TLS_KEY": settings.tls_key}
-    given = {name: file for name, file in files.items() if file}
-    if len(given) == 1:
-        return [f"only {next(iter(given))} is set: TLS needs both INGOT_TLS_CERTIFICATE and INGOT_TLS_KEY"]
-    return [f"{name} {file} cannot be read" for name, file in given.items() if not os.access(file, os.R_OK)]
+    try:
+        if files := certificate_files(settings):
+            files.read()
+    except CertificatesUnfit as unfit:
+        return [f"TLS cannot be used: {unfit}"]
+    return []
 
 
 def _unknown_variables() -> list[str]:

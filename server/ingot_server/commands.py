@@ -18,6 +18,7 @@ import asyncpg
 import typer
 from pydantic import ValidationError
 
+from ingot_server import audit
 from ingot_server.app import (
     DEFAULT_ACCOUNT,
     ConfigurationError,
@@ -247,6 +248,7 @@ def keys_revoke(key_id: Annotated[str, typer.Argument(help="The id, as `keys lis
         async with _key_database() as database:
             if not await accounts.api_key_revoke(database, key_id):
                 _fail(f"there is no key {key_id}: see `ingot-server keys list`")
+            audit.key_revoked(key_id)
 
     _run(run())
 

@@ -4,6 +4,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -29,6 +30,13 @@ class Settings(BaseSettings):
     )
     tls_certificate: Annotated[Path | None, Field(description="File with the certificate chain, PEM.")] = None
     tls_key: Annotated[Path | None, Field(description="File with the certificate's private key, PEM.")] = None
+    tls_client_ca: Annotated[
+        Path | None,
+        Field(description="File with the authorities whose certificates clients must have, PEM; none if not set."),
+    ] = None
+    failed_keys_per_minute: Annotated[
+        int, Field(ge=1, description="How many wrong API keys may come from an address in a minute.")
+    ] = 60
     database_url: Annotated[
         str | None, Field(description="A PostgreSQL of your own (15 or newer); embedded PostgreSQL if not set.")
     ] = None
@@ -133,6 +141,25 @@ class Settings(BaseSettings):
         if endpoint and not endpoint.startswith(("https://", "http://")):
             raise ValueError("expected https://HOST or http://HOST, for example http://127.0.0.1:9000")
         return endpoint
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url_is_one(cls, url: str | None) -> str | None:
+        # A password that is not quoted splits the URL anywhere, and asyncpg's complaints show the pieces.
+        try:
+            parts = urlsplit(url or "postgresql://")
+            hosts = parts.netloc.rpartition("@")[2].split(",")
+            ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
+            parse_qs(parts.query, strict_parsing=True) if parts.query else {}
+        except ValueError:
+            parts, ports = urlsplit(""), []
+        odd = parts.fragment or "@" in parts.path or any(port and not port.isdecimal() for port in ports)
+        if odd or parts.scheme not in ("postgresql", "postgres"):
+            raise ValueError(
+                "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with what is special in URLs written as %XX,"
+                " for example %2F for a slash in the password"
+            )
+        return url
 
     @field_validator("address")
     @classmethod

@@ -90,7 +90,8 @@ def test_unreachable_server_is_named(details: str, cause: str) -> None:
 
 def test_plain_client_of_a_tls_server_gets_a_hint() -> None:
     hung_up = status(StatusCode.UNAVAILABLE, "failed to connect to all addresses; last error: X: Socket closed")
-    assert "is it a TLS server? Set INGOT_TLS=1" in translated(hung_up, "here:1", maybe_tls=True).message
+    advice = "is it a TLS server? Set INGOT_TLS=1"
+    assert advice in translated(hung_up, "here:1", advice).message
     assert "TLS" not in translated(hung_up, "here:1").message
 
 

@@ -413,6 +413,11 @@ PRIVATE_HOSTS = [
     "0x7f000001",
     "127.0.0.1.",
     "１２７.0.0.1",  # Full-width digits.
+    "①②⑦.0.0.①",
+    "127。0。0。1",
+    "0251.0376.0251.0376",
+    "0xa9.0xfe.43518",
+    "2852039166",
     "0",
     "0.0.0.0",
     "10.1.2.3",
@@ -431,6 +436,8 @@ PRIVATE_HOSTS = [
     "[::ffff:127.0.0.1]",
     "[::ffff:a9fe:a9fe]",
     "[::127.0.0.1]",
+    "[::ffff:0:127.0.0.1]",
+    "[0:0:0:0:0:ffff:0a00:0001]",
     "[64:ff9b::10.0.0.1]",
     "[64:ff9b:1::10.0.0.1]",
     "[2002:7f00:1::]",
@@ -491,7 +498,19 @@ async def test_a_name_that_turns_private_meanwhile_is_refused_when_going_on(
     assert len(host.asked) == 1
 
 
-@pytest.mark.parametrize("target", ["http://169.254.169.254/latest/meta-data/", "http://localhost:5432/", "//[::1]/"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://localhost:5432/",
+        "//[::1]/",
+        "//2852039166/latest/",
+        "http://0251.0376.0251.0376/",
+        "http://[::ffff:a9fe:a9fe]/",
+        "http://0.0.0.0:5432/",
+        "http://[fd00:ec2::254]/",
+    ],
+)
 async def test_a_redirect_to_a_private_address_is_refused(
     make_fetcher: MakeFetcher, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
@@ -499,6 +518,14 @@ async def test_a_redirect_to_a_private_address_is_refused(
     async with hosting(CONTENT, redirect(target)) as host:
         with pytest.raises(ReferenceRefused, match=r"the host redirects to .*: the host has no public address"):
             await read(make_fetcher(private_networks=False), host.url)
+
+
+async def test_a_redirect_with_credentials_is_refused_and_they_are_not_told(fetcher: Fetcher) -> None:
+    async with hosting(CONTENT, redirect("http://user:secret@127.0.0.1/")) as host:
+        with pytest.raises(ReferenceRefused, match="credentials") as refused:
+            await read(fetcher, host.url)
+        assert "secret" not in refused.value.message
+        assert len(host.asked) == 1
 
 
 async def test_a_redirect_to_a_name_with_a_private_address_is_refused(

@@ -53,7 +53,8 @@ app = typer.Typer(
     epilog=(
         "Environment: INGOT_ADDRESS and INGOT_API_KEY as above; INGOT_DATA_DIR, the data folder of a server on this "
         "machine, where both are found; INGOT_TLS=1 for a server with TLS, and INGOT_TLS_CA, the file of its root "
-        "certificates, if it is not the system's."
+        "certificates, if it is not the system's; INGOT_TLS_CERTIFICATE and INGOT_TLS_KEY, the files of your own "
+        "certificate, if the server wants one."
     ),
 )
 

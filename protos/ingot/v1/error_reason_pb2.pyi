@@ -174,6 +174,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
     `{"reason": "SANDBOX_KEY", "domain": "ingot.v1"}`
     """
+    ERROR_REASON_TOO_MANY_FAILED_KEYS: _ErrorReason.ValueType  # 28
+    """RESOURCE_EXHAUSTED. So many wrong API keys came from the caller's address that keys which were not good lately are
+    not looked at for a while; `google.rpc.RetryInfo` comes with it. The key that was sent may be good.
+
+    `{"reason": "TOO_MANY_FAILED_KEYS", "domain": "ingot.v1"}`
+    """
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 29
     """RESOURCE_EXHAUSTED. The account has as many calls open that stream, which are uploads, watches and exports, as it may
     have on one server (2,000, a setting of the server): end one, or wait for the end of one; `google.rpc.QuotaFailure`
@@ -369,6 +375,12 @@ ERROR_REASON_SANDBOX_KEY: ErrorReason.ValueType  # 27
 """PERMISSION_DENIED. The key is a sandbox key, with which nothing can be stored or taken away.
 
 `{"reason": "SANDBOX_KEY", "domain": "ingot.v1"}`
+"""
+ERROR_REASON_TOO_MANY_FAILED_KEYS: ErrorReason.ValueType  # 28
+"""RESOURCE_EXHAUSTED. So many wrong API keys came from the caller's address that keys which were not good lately are
+not looked at for a while; `google.rpc.RetryInfo` comes with it. The key that was sent may be good.
+
+`{"reason": "TOO_MANY_FAILED_KEYS", "domain": "ingot.v1"}`
 """
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 29
 """RESOURCE_EXHAUSTED. The account has as many calls open that stream, which are uploads, watches and exports, as it may

@@ -34,6 +34,7 @@
         ├── TooManyRequests
         ├── QueueFull
         ├── UploadIdle
+        ├── TooManyFailedKeys
         └── DatabaseUnavailable
 
 The message says what is wrong and what to do next. `facts` are for programs: they travel to the caller as the metadata
@@ -193,6 +194,10 @@ class QueueFull(Transient):
 
 class UploadIdle(Transient):
     """No message has come for too long: go on from the committed offset."""
+
+
+class TooManyFailedKeys(Transient):
+    """Too many wrong API keys came from this address lately: check the key, and try again in some seconds."""
 
 
 class DatabaseUnavailable(Transient):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from ingot_server import audit
 from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.imports import ImportState, final_state
 from ingot_server.domain.progress import Counts
@@ -64,6 +65,7 @@ class _Course:
     errors_listed: int = 0
     warnings_listed: int = 0
     nameless: int = 0
+    deleted: int = 0
 
 
 async def commit_next(
@@ -91,6 +93,8 @@ async def commit_next(
     try:
         async with kept(extend, min(PROGRESS_SECONDS, lease_duration.total_seconds() / 3)) as lost:
             await _unless(lost, stopping, work=_Commit(database, lease, limits, course).run())
+        if course.deleted:
+            audit.deletion("records", import_id=lease.import_id, account_id=lease.account_id, count=course.deleted)
     except LeaseLost:
         with suppress(DatabaseUnavailable):
             await commits.commit_release(database, lease)
@@ -176,6 +180,7 @@ class _Commit:
             message = " ".join(filter(None, (message, remark)))
             if not await commits.commit_settle(connection, self._lease, state, message, removed):
                 raise LeaseLost
+            self._course.deleted = total.deleted + removed
 
     @property
     def _reconciles(self) -> bool:

@@ -7,6 +7,7 @@ all now and then, for imports whose worker died just before.
 
 import logging
 
+from ingot_server import audit
 from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.imports import Import, ImportState, final_state
 from ingot_server.pipeline.replacing import Removal, removal_refused
@@ -24,7 +25,8 @@ async def end_if_due(database: Database, import_id: int) -> bool:
     if found is None:
         return False
     if found.state is ImportState.CANCELLING:
-        await import_moves.import_end_cancel(database, import_id)
+        if await import_moves.import_end_cancel(database, import_id):
+            await tell_deletions(database, import_id)
         return True
     if found.state not in (ImportState.RECEIVING, ImportState.PROCESSING) or found.committing:
         return False
@@ -37,7 +39,8 @@ async def end_if_due(database: Database, import_id: int) -> bool:
             await _end(database, found)
         return True
     if spent := found.spec.budget.overdrawn(found.counts, received_all=False):
-        await import_moves.import_give_up(database, import_id, spent)
+        if await import_moves.import_give_up(database, import_id, spent):
+            await tell_deletions(database, import_id)
         return True
     return False
 
@@ -53,14 +56,23 @@ async def _end(database: Database, found: Import) -> None:
     if state is ImportState.FAILED or found.spec.validate_only:
         if found.spec.validate_only and state is not ImportState.FAILED:
             message = " ".join(filter(None, (message, "Nothing was stored: the import only validates.")))
-        await import_moves.import_settle(database, found, state, message, removed if found.spec.validate_only else 0)
+        removed = removed if found.spec.validate_only else 0
+        if await import_moves.import_settle(database, found, state, message, removed):
+            await tell_deletions(database, found.import_id)
     elif found.spec.staged:
         message = " ".join(filter(None, (message, _STAGED)))
         await import_moves.import_await_commit(database, found.import_id, message, removed)
     elif found.spec.reconciles:
         await import_moves.import_begin_commit(database, found.import_id)
-    else:
-        await import_moves.import_settle(database, found, state, message)
+    elif await import_moves.import_settle(database, found, state, message):
+        await tell_deletions(database, found.import_id)
+
+
+async def tell_deletions(database: Database, import_id: int) -> None:
+    """Tells the audit log how many records an import has deleted that has just ended without a commit."""
+    found = (await imports.import_get_many(database, [import_id])).get(import_id)
+    if found is not None and found.counts.deleted and not found.spec.is_tried_first:
+        audit.deletion("records", table=found.spec.table, import_id=import_id, count=found.counts.deleted)
 
 
 async def _removal(database: Database, found: Import) -> tuple[Removal, int]:

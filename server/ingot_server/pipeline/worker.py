@@ -17,7 +17,7 @@ from ingot_server.pipeline.committing import commit_next
 from ingot_server.pipeline.leasing import kept
 from ingot_server.pipeline.processing import LeaseLost, WriteLimits
 from ingot_server.pipeline.rotation import Rotation
-from ingot_server.pipeline.settling import end_all_due, end_if_due
+from ingot_server.pipeline.settling import end_all_due, end_if_due, tell_deletions
 from ingot_server.pipeline.turn import Turn
 from ingot_server.storage import batches, chunks, field_indexes, import_moves, tables
 from ingot_server.storage.batches import Lease
@@ -165,7 +165,8 @@ class Workers:
             f"The service gave up after {FAILURES_MAX} failures to process a part of the upload. Please report the id"
             f" {error_id}; the details are in the server's log."
         )
-        await import_moves.import_give_up(self._database, lease.import_id, message)
+        if await import_moves.import_give_up(self._database, lease.import_id, message):
+            await tell_deletions(self._database, lease.import_id)
 
     async def _sweep_forever(self) -> None:
         while not self._stopping.is_set():

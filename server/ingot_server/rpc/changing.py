@@ -6,8 +6,11 @@ from ingot_server.storage import imports
 from ingot_server.storage.database import Database
 
 
-async def expect_changeable(database: Database, import_id: int, *, goes_on: bool = True) -> None:
-    """Raises ImportNotFound, SandboxKey, and, if the call helps the import to go on, ScopeMissing."""
+async def expect_changeable(database: Database, import_id: int, *, goes_on: bool = True) -> imports.Effect:
+    """What the import may do.
+
+    Raises ImportNotFound, SandboxKey, and, if the call helps the import to go on, ScopeMissing.
+    """
     effect = await imports.import_expect(database, caller_account(), import_id)
     if caller_is_sandboxed() and not effect.validate_only:
         raise SandboxKey(
@@ -15,3 +18,4 @@ async def expect_changeable(database: Database, import_id: int, *, goes_on: bool
         )
     if goes_on and effect.deletes:
         expect_scope("records:delete")
+    return effect

@@ -8,28 +8,25 @@ import asyncio
 import contextvars
 import logging
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
-from ingot_server.domain.api_keys import ApiKey, api_key_parse
+from ingot_server import audit
+from ingot_server.domain.api_keys import api_key_parse
 from ingot_server.domain.errors import ApiKeyInvalid, IngotError, InvalidRequest, SandboxKey, ScopeMissing
+from ingot_server.rpc.failed_keys import peer_host
+from ingot_server.rpc.known_keys import KnownKeys
 from ingot_server.rpc.quotas import Quotas
 from ingot_server.rpc.status import Status, status_of, status_of_fault
 from ingot_server.storage import accounts
 from ingot_server.storage.database import Database, DataRefused
 
 log = logging.getLogger(__name__)
-
-KEY_CACHE_SECONDS = 3.0
-"""How long a key that was revoked may still be used."""
-_KEY_CACHE_SIZE = 10_000
 
 SCOPES = {
     "/ingot.v1.ImportService/CreateImport": "imports:write",
@@ -75,6 +72,7 @@ _SANDBOX_REFUSED = frozenset(
 """What would store something, or take it away, and has no form that does not."""
 
 _key: contextvars.ContextVar[accounts.StoredKey] = contextvars.ContextVar("key")
+_peer: contextvars.ContextVar[str] = contextvars.ContextVar("peer")
 
 # In quotes: the stubs make these generic, the classes themselves are not.
 Context: TypeAlias = "aio.ServicerContext[Any, Any]"
@@ -97,20 +95,30 @@ def expect_scope(scope: str) -> None:
         raise ScopeMissing(f"The API key lacks the scope {scope}: use a key that has it.", scope=scope)
 
 
-@dataclass(frozen=True, slots=True)
-class _KnownKey:
-    key: accounts.StoredKey | None
-    until: float
+def audit_deletion(what: str, **facts: object) -> None:
+    """Tells that something is gone, or that an import will delete, and that the call being served asked for it."""
+    audit.deletion(what, **_who(), **facts)
+
+
+def audit_deletion_ordered(import_id: int) -> None:
+    """Tells that the call that is being served lets an import go on that will delete records."""
+    audit.deletion_ordered(import_id, **_who())
+
+
+def _who() -> dict[str, object]:
+    key = _key.get()
+    return {"account_id": key.account_id, "account": key.account, "key_id": key.key_id, "peer": _peer.get()}
 
 
 class Guard(aio.ServerInterceptor):
-    """The interceptor. It serves every call, so it keeps what it knows of keys for a few seconds."""
+    """The interceptor. It serves every call."""
 
-    def __init__(self, database: Database, quotas: Quotas, *, reflection_is_open: bool) -> None:
-        self._database = database
+    def __init__(
+        self, database: Database, quotas: Quotas, *, reflection_is_open: bool, failed_keys_per_minute: int
+    ) -> None:
         self._quotas = quotas
+        self._keys = KnownKeys(database, failed_keys_per_minute)
         self._open = (_HEALTH, *_REFLECTION) if reflection_is_open else (_HEALTH,)
-        self._known: dict[str, _KnownKey] = {}
         self._calls: set[asyncio.Task[Any]] = set()
 
     async def calls_ended(self) -> None:
@@ -128,39 +136,34 @@ class Guard(aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method.startswith(self._open):
             return handler
-        try:
-            key = await self._admit(method, handler_call_details.invocation_metadata)
-            self._quotas.count_request(key.account_id)
-        except IngotError as error:
-            return _refusing(handler, status_of(error))
-        except Exception:
-            return _refusing(handler, _fault(method))
-        return self._guarded(handler, method, key)
+        return self._guarded(handler, method)
 
-    def _guarded(self, handler: Handler, method: str, key: accounts.StoredKey) -> Handler:
-        """`handler` with errors as statuses, and with the caller's key known."""
-        if method.startswith(_REFLECTION):
-            # Not ours: it has no errors of ours to translate.
-            return handler
+    def _guarded(self, handler: Handler, method: str) -> Handler:
+        """`handler` for those with a key that may, with errors as statuses. Before that, no message is looked at."""
         serve: Any = handler.unary_unary or handler.stream_unary or handler.unary_stream or handler.stream_stream
         parse = _parser(handler)
         streams = handler.request_streaming or handler.response_streaming
 
         async def guarded(request: Any, context: Context) -> Any:
-            _key.set(key)
             self._track(asyncio.current_task())
-            async with _errors_as_status(context, method), self._quotas.room_for(key.account_id, streams=streams):
-                if handler.request_streaming:
-                    request = _each_parsed(parse, self._quotas.heard(request))
-                else:
-                    request = parse(request)
-                if not handler.response_streaming:
-                    return await serve(request, context)
-                # grpc.aio does not close a generator that stops early (grpc/grpc#42295): its resources would wait for
-                # the garbage collector.
-                async with aclosing(serve(request, context)) as messages:
-                    async for message in messages:
-                        await context.write(message)
+            async with _errors_as_status(context, method):
+                peer = peer_host(context.peer())
+                key = await self._admit(method, context.invocation_metadata(), peer)
+                _key.set(key)
+                _peer.set(peer)
+                self._quotas.count_request(key.account_id)
+                async with self._quotas.room_for(key.account_id, streams=streams):
+                    if handler.request_streaming:
+                        request = _each_parsed(parse, self._quotas.heard(request))
+                    else:
+                        request = parse(request)
+                    if not handler.response_streaming:
+                        return await serve(request, context)
+                    # grpc.aio does not close a generator that stops early (grpc/grpc#42295): its resources would wait
+                    # for the garbage collector.
+                    async with aclosing(serve(request, context)) as messages:
+                        async for message in messages:
+                            await context.write(message)
 
         return _handler_like(handler, guarded)
 
@@ -169,33 +172,17 @@ class Guard(aio.ServerInterceptor):
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
 
-    async def _admit(self, method: str, metadata: Any) -> accounts.StoredKey:
-        """The caller's key. Raises ApiKeyInvalid, ScopeMissing, SandboxKey."""
-        sent = _sent_key(metadata)
-        key = api_key_parse(sent)
-        if key is None:
-            raise ApiKeyInvalid("The API key is garbled: check that it was copied whole.")
-        stored = await self._find(key)
-        # An unknown id is compared as well, so that it takes as long as a known one.
-        matches = key.matches(stored.secret_sha256 if stored else bytes(32))
-        if stored is None or not matches or not stored.usable:
-            raise ApiKeyInvalid("The API key is unknown, revoked or expired: ask for a new one.")
+    async def _admit(self, method: str, metadata: Any, peer: str) -> accounts.StoredKey:
+        """The caller's key. Raises ApiKeyInvalid, TooManyFailedKeys, ScopeMissing, SandboxKey."""
+        stored = await self._keys.check(api_key_parse(_sent_key(metadata)), peer, method)
         for scope in () if method.startswith(_REFLECTION) else SCOPES[method].split():
             if scope not in stored.scopes:
+                audit.key_refused(stored.key_id, peer, method, f"lacks the scope {scope}")
                 raise ScopeMissing(f"The API key lacks the scope {scope}: use a key that has it.", scope=scope)
         if stored.sandbox and method in _SANDBOX_REFUSED:
+            audit.key_refused(stored.key_id, peer, method, "sandbox")
             raise SandboxKey
         return stored
-
-    async def _find(self, key: ApiKey) -> accounts.StoredKey | None:
-        now = time.monotonic()
-        known = self._known.get(key.key_id)
-        if known is None or known.until < now:
-            known = _KnownKey(await accounts.api_key_find(self._database, key.key_id), now + KEY_CACHE_SECONDS)
-            if len(self._known) >= _KEY_CACHE_SIZE:
-                self._known.clear()
-            self._known[key.key_id] = known
-        return known.key
 
 
 def _sent_key(metadata: Any) -> str:
@@ -236,15 +223,6 @@ def _fault(method: str) -> Status:
     error_id = secrets.token_hex(8)
     log.exception("a call failed", extra={"method": method, "error_id": error_id})
     return status_of_fault(error_id)
-
-
-def _refusing(handler: Handler, status: Status) -> Handler:
-    """A handler of the same shape that reads nothing and answers with `status`."""
-
-    async def refuse(request: Any, context: Context) -> None:
-        await context.abort_with_status(status)
-
-    return _handler_like(handler, refuse)
 
 
 def _parser(handler: Handler) -> Callable[[bytes], Any]:

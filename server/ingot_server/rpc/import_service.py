@@ -16,7 +16,14 @@ from ingot_server.pipeline.retrying import retry_import
 from ingot_server.pipeline.settling import end_if_due
 from ingot_server.rpc import paging, requests, wire
 from ingot_server.rpc.changing import expect_changeable
-from ingot_server.rpc.guard import Context, caller_account, caller_is_sandboxed, expect_scope
+from ingot_server.rpc.guard import (
+    Context,
+    audit_deletion,
+    audit_deletion_ordered,
+    caller_account,
+    caller_is_sandboxed,
+    expect_scope,
+)
 from ingot_server.rpc.uploads import beginning, open_batch, pieces_of
 from ingot_server.storage import errors, import_creation, import_moves, imports
 from ingot_server.storage.database import Database
@@ -89,8 +96,11 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         return pb.FinishImportResponse(import_job=await self._finished(await self._changeable(request.import_id)))
 
     async def CommitImport(self, request: pb.CommitImportRequest, context: Context) -> pb.CommitImportResponse:
-        import_id = await self._changeable(request.import_id)
+        import_id = requests.import_id(request.import_id)
+        effect = await expect_changeable(self._database, import_id)
         await import_moves.import_commit(self._database, caller_account(), import_id)
+        if effect.deletes:
+            audit_deletion_ordered(import_id)
         self._on_work()
         return pb.CommitImportResponse(import_job=await self._import(import_id))
 
@@ -103,16 +113,18 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
     async def DeleteImport(self, request: pb.DeleteImportRequest, context: Context) -> pb.DeleteImportResponse:
         import_id = await self._changeable(request.import_id, goes_on=False)
         await import_moves.import_delete(self._database, caller_account(), import_id)
+        audit_deletion("import", import_id=import_id)
         return pb.DeleteImportResponse()
 
     async def RetryImport(self, request: pb.RetryImportRequest, context: Context) -> pb.RetryImportResponse:
         original = requests.import_id(request.import_id)
         request_id, sandboxed = requests.request_id(request.request_id), caller_is_sandboxed()
-        if not sandboxed:
-            await expect_changeable(self._database, original)
+        deletes = not sandboxed and (await expect_changeable(self._database, original)).deletes
         import_id = await retry_import(
             self._database, caller_account(), original, request_id, self._limits, sandboxed=sandboxed
         )
+        if deletes:
+            audit_deletion_ordered(import_id)
         self._on_work()
         return pb.RetryImportResponse(import_job=await self._import(import_id))
 
@@ -149,13 +161,19 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
 
     async def _create(self, message: import_pb2.ImportSpec, request_id: str) -> int:
         spec, use = requests.import_spec(message, request_id)
-        if not (spec.validate_only or caller_is_sandboxed()) and (spec.reconciles or spec.mode is WriteMode.DELETE):
+        deletes = not (spec.validate_only or caller_is_sandboxed()) and (
+            spec.reconciles or spec.mode is WriteMode.DELETE
+        )
+        if deletes:
             expect_scope("records:delete")
         if caller_is_sandboxed():
             spec = replace(spec, validate_only=True, staged=False)
-        return await import_creation.import_create(
+        import_id = await import_creation.import_create(
             self._database, caller_account(), spec, use, request_id, self._limits
         )
+        if deletes:
+            audit_deletion_ordered(import_id)
+        return import_id
 
     async def _changeable(self, text: str, *, goes_on: bool = True) -> int:
         """The id of an import that the caller may change. Raises InvalidRequest and what `expect_changeable` does."""

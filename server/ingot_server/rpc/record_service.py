@@ -12,7 +12,7 @@ from ingot_server.pipeline.exporting import export_records
 from ingot_server.pipeline.finding import delete_records, find_record
 from ingot_server.pipeline.writing import WriteOrder, rehearse_records, write_records
 from ingot_server.rpc import paging, requests, wire
-from ingot_server.rpc.guard import Context, caller_account, caller_is_sandboxed, expect_scope
+from ingot_server.rpc.guard import Context, audit_deletion, caller_account, caller_is_sandboxed, expect_scope
 from ingot_server.rpc.selecting import Selection, next_token, page_after, selection, staged_scope, staged_table
 from ingot_server.storage import imports, records, tables
 from ingot_server.storage.database import Database
@@ -37,6 +37,8 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
         validate_only = request.validate_only or caller_is_sandboxed()
         write = rehearse_records if validate_only else write_records
         written = await write(self._database, caller_account(), order)
+        if written.counts.deleted and not validate_only:
+            audit_deletion("records", table=request.table, count=written.counts.deleted)
         return pb.WriteRecordsResponse(
             counts=wire.counts_message(written.counts),
             validate_only=validate_only,
@@ -95,6 +97,8 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
         keys = [requests.record_key(key, "keys") for key in request.keys]
         table = await self._table(request.table)
         deleted = await delete_records(self._database, table, keys, rehearsed=caller_is_sandboxed())
+        if deleted and not caller_is_sandboxed():
+            audit_deletion("records", table=request.table, count=deleted)
         return pb.DeleteRecordsResponse(deleted=deleted, validate_only=caller_is_sandboxed())
 
     async def _selected(self, request: pb.ListRecordsRequest | pb.ExportRecordsRequest) -> Selection:

@@ -46,6 +46,7 @@ _CODES: dict[type[errors.IngotError], tuple[grpc.StatusCode, str]] = {
     errors.ImportTooLarge: (grpc.StatusCode.RESOURCE_EXHAUSTED, "IMPORT_TOO_LARGE"),
     errors.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
     errors.UploadIdle: (grpc.StatusCode.ABORTED, "UPLOAD_IDLE"),
+    errors.TooManyFailedKeys: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_FAILED_KEYS"),
     errors.DatabaseUnavailable: (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE"),
 }
 
@@ -55,6 +56,7 @@ _RETRY_AFTER: dict[type[errors.IngotError], timedelta] = {
     errors.TooManyStreams: timedelta(seconds=2),
     errors.QueueFull: timedelta(seconds=2),
     errors.UploadIdle: timedelta(0),
+    errors.TooManyFailedKeys: timedelta(seconds=5),
     errors.DatabaseUnavailable: timedelta(seconds=2),
 }
 

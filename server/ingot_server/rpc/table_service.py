@@ -9,7 +9,7 @@ from ingot_server.domain.errors import InvalidRequest
 from ingot_server.domain.tables import Table
 from ingot_server.pipeline.kinds import KINDS
 from ingot_server.rpc import definitions, paging, requests, wire
-from ingot_server.rpc.guard import Context, caller_account
+from ingot_server.rpc.guard import Context, audit_deletion, caller_account
 from ingot_server.storage import blocked_values, field_indexes, tables
 from ingot_server.storage.database import Database
 
@@ -51,6 +51,7 @@ class TableService(table_service_pb2_grpc.TableServiceServicer):
 
     async def DeleteTable(self, request: pb.DeleteTableRequest, context: Context) -> pb.DeleteTableResponse:
         await tables.table_delete(self._database, caller_account(), requests.table_name(request.table))
+        audit_deletion("table", table=request.table)
         return pb.DeleteTableResponse()
 
     async def ListKinds(self, request: pb.ListKindsRequest, context: Context) -> pb.ListKindsResponse:
@@ -62,6 +63,8 @@ class TableService(table_service_pb2_grpc.TableServiceServicer):
 
     async def UnblockValues(self, request: pb.UnblockValuesRequest, context: Context) -> pb.UnblockValuesResponse:
         removed = await blocked_values.blocked_value_remove(self._database, caller_account(), _values(request.values))
+        if removed:
+            audit_deletion("blocked values", count=removed)
         return pb.UnblockValuesResponse(unblocked=removed)
 
     async def ListBlockedValues(

@@ -13,12 +13,14 @@ sql = Queries("accounts.sql")
 class StoredKey:
     """What is known of an API key."""
 
+    key_id: str
     account_id: int
+    account: str
     secret_sha256: bytes
     scopes: frozenset[str]
     usable: bool
     """Neither revoked nor expired."""
-    sandbox: bool = False
+    sandbox: bool
     """Whether nothing can be stored with it."""
 
 
@@ -65,7 +67,7 @@ async def api_key_find(database: Database, key_id: str) -> StoredKey | None:
     row = await database.fetchrow(sql.api_key_find, key_id)
     if row is None:
         return None
-    return StoredKey(row["account_id"], row["secret_sha256"], frozenset(row["scopes"]), row["usable"], row["sandbox"])
+    return StoredKey(**{**row, "scopes": frozenset(row["scopes"])})
 
 
 async def api_key_list(database: Database) -> list[KeyListing]:

@@ -20,12 +20,15 @@ VALUES ($1, $2, $3, $4, $5, now() + $6::interval, $7)
 -- name: api_key_find
 -- What is needed to check a key, and whether it may be used now. $1 key id.
 SELECT
+    key_id,
     account_id,
+    account.name AS account,
     secret_sha256,
     scopes,
     sandbox,
     revoke_time IS NULL AND (expire_time IS NULL OR expire_time > now()) AS usable
 FROM api_key
+JOIN account USING (account_id)
 WHERE key_id = $1
 
 -- name: api_key_list

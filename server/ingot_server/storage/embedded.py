@@ -276,7 +276,9 @@ def _cannot_enter(user: PostgresUser, blocked: Path, path: Path) -> EmbeddedPost
 
 
 def _dsn(socket: Path, database: str) -> str:
-    return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(socket))}&port={PORT}"
+    # What PostgreSQL refuses us it need not log: we are told, and its texts hold what was refused.
+    quiet = quote("-clog_min_messages=log")
+    return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(socket))}&port={PORT}&options={quiet}"
 
 
 def _in_words(status: int) -> str:

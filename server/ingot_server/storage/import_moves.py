@@ -79,8 +79,8 @@ async def import_cancel_abandoned(database: Database, after: timedelta) -> int:
     return await database.execute(sql.import_cancel_abandoned, after, f"Nobody went on with it for {hours:g} hours.")
 
 
-async def import_end_cancel(database: Database, import_id: int) -> None:
-    """CANCELLING becomes CANCELLED; from then on the counts stand still."""
+async def import_end_cancel(database: Database, import_id: int) -> bool:
+    """CANCELLING becomes CANCELLED; from then on the counts stand still. False if another process was faster."""
     async with database.transaction() as connection:
         await connection.execute(sql.import_close_batches, import_id, False)
         found = (await imports.import_get_within(connection, [import_id])).get(import_id)
@@ -88,21 +88,27 @@ async def import_end_cancel(database: Database, import_id: int) -> None:
             ended = (await imports.import_get_within(connection, [import_id]))[import_id]
             message = f"{found.state_message or 'Cancelled on request.'} {ended.what_stayed}"
             await connection.execute(sql.import_set_message, import_id, message)
+            return True
+        return False
 
 
-async def import_give_up(database: Database, import_id: int, reason: str) -> None:
-    """RECEIVING or PROCESSING becomes FAILED; from then on the counts stand still. What was written stays."""
+async def import_give_up(database: Database, import_id: int, reason: str) -> bool:
+    """RECEIVING or PROCESSING becomes FAILED; from then on the counts stand still. What was written stays.
+
+    False if another process was faster.
+    """
     async with database.transaction() as connection:
         await connection.execute(sql.import_lock_by_id, import_id)
         found = (await imports.import_get_within(connection, [import_id])).get(import_id)
         states = [ImportState.RECEIVING, ImportState.PROCESSING]
         if found is None or found.committing or found.state not in states:
-            return
+            return False
         # Whoever is just committing to a batch is waited for: then the counts are the last ones.
         await connection.execute(sql.import_close_batches, import_id, True)
         await _settle(connection, found, states, ImportState.FAILED, "")
         ended = (await imports.import_get_within(connection, [import_id]))[import_id]
         await connection.execute(sql.import_set_message, import_id, f"{reason} {ended.what_stayed}")
+        return True
 
 
 async def import_work_is_over(database: Database, import_id: int) -> bool:
@@ -111,10 +117,10 @@ async def import_work_is_over(database: Database, import_id: int) -> bool:
     return bool(row and row[0])
 
 
-async def import_settle(database: Database, found: Import, state: ImportState, message: str, removed: int = 0) -> None:
-    """PROCESSING becomes `state`; nothing happens if another process was faster."""
+async def import_settle(database: Database, found: Import, state: ImportState, message: str, removed: int = 0) -> bool:
+    """PROCESSING becomes `state`; False if another process was faster, and then nothing happens."""
     async with database.transaction() as connection:
-        await _settle(connection, found, [ImportState.PROCESSING], state, message, removed)
+        return await _settle(connection, found, [ImportState.PROCESSING], state, message, removed)
 
 
 async def _settle(

@@ -94,8 +94,13 @@ class BatchCalls:
         source: Source,
         form: DataFormat | None,
         on_progress: OnProgress | None,
+        *,
+        begun: bool = True,
     ) -> Batch:
-        """Uploads and closes the source; errors of the user's code come as UserCodeFailed."""
+        """Uploads and closes the source; errors of the user's code come as UserCodeFailed.
+
+        `begun`: whether the batch may be there already.
+        """
         upload = Upload(
             self._connection,
             import_id,
@@ -104,6 +109,7 @@ class BatchCalls:
             data_format=form,
             retry_timeout=self._retry_timeout,
             on_progress=on_progress,
+            begun=begun,
         )
         try:
             return await upload.run()

@@ -146,6 +146,9 @@ class WholeImports(ImportCalls, BatchCalls):
 
     async def _followed(self, job: Import, tell: Tell) -> Import:
         """The import when nothing more happens to it by itself."""
+        if job.final or job.awaits_commit:
+            await tell(job, "")
+            return job
         newest = job
 
         async def trouble(text: str) -> None:
@@ -161,7 +164,7 @@ class WholeImports(ImportCalls, BatchCalls):
         self, job: Import, source: Source, form: DataFormat | None, on_progress: OnProgress | None, *, ours: bool
     ) -> Import:
         try:
-            await self._upload(job.import_id, BATCH_ID, source, form, on_progress)
+            await self._upload(job.import_id, BATCH_ID, source, form, on_progress, begun=not ours)
             return await self.finish(job.import_id)
         except ImportStateRefused:
             # Somebody has cancelled it, or it failed: the import itself says so.

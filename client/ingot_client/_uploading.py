@@ -61,7 +61,9 @@ class Upload:
         data_format: DataFormat | None = None,
         retry_timeout: float,
         on_progress: OnProgress | None = None,
+        begun: bool = True,
     ) -> None:
+        """`begun`: whether the batch may be there already."""
         self.committed = 0
         self._connection = connection
         self._import_id = import_id
@@ -71,7 +73,9 @@ class Upload:
         self._on_progress = on_progress
         self._patience = Patience(retry_timeout)
         self._counts = Counts()
+        self._begun = begun
         self._watching = False
+        self._is_long = asyncio.Event()
         self._moved = asyncio.Event()
         self._stuck_seconds = max(retry_timeout, STATUS_SECONDS)
         self._deadline: float | None = None
@@ -100,7 +104,8 @@ class Upload:
         while True:
             try:
                 before = self.committed
-                batch = await self._locate()
+                batch = await self._locate() if self._begun else None
+                self._begun = True
                 if batch is None or not batch.finished:
                     batch = await self._send()
                 if batch.finished:
@@ -177,6 +182,8 @@ class Upload:
             if first:
                 self._introduce(request)
                 first = False
+            elif piece is not None:
+                self._is_long.set()
             self._expect_within(self._stuck_seconds)
             await call.write(request)
             if piece is None:
@@ -217,6 +224,11 @@ class Upload:
     async def _watch(self) -> None:
         """Learns what is committed while it is being sent. Nothing depends on it: it may fail at any time."""
         request = WatchBatchRequest(import_id=self._import_id, batch_id=self._batch_id)
+        # Most of what is sent at once is over before there is anything to tell.
+        # Not wait_for, which in Python 3.11 does not notice that it is cancelled just when the event is set.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REATTACH_SECONDS):
+                await self._is_long.wait()
         while True:
             try:
                 stream = self._connection.stream(self._connection.batches.WatchBatch, request)

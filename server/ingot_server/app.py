@@ -266,6 +266,7 @@ class App:
 
     def _wake(self) -> None:
         self._workers.wake()
+        self._workers.wake_commits()
         self._fetching.wake()
 
     def _bind(self) -> int:

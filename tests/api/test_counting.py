@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ingot.v1 import stage_pb2
+from ingot_server.storage.records import FEW_RECORDS
 from tests.calling import Caller, records
 
 
@@ -96,3 +97,16 @@ def _watch(import_id: str) -> Any:
     from ingot.v1.import_service_pb2 import WatchImportRequest
 
     return WatchImportRequest(import_id=import_id)
+
+
+@pytest.mark.parametrize("number", [FEW_RECORDS, FEW_RECORDS + 1])
+async def test_few_and_many_have_the_same_outcome(caller: Caller, number: int) -> None:
+    table = f"sized_{number}"
+    rows = [{"id": row, "v": 1} for row in range(number)]
+    assert (await caller.run(rows, table=table)).counts == stage_pb2.RecordCounts(received=number, created=number)
+    assert (await caller.run(rows, table=table)).counts == stage_pb2.RecordCounts(received=number, unchanged=number)
+    mixed = [{"id": row, "v": row % 2} for row in range(1, number)] + [{"id": number, "v": 2}]
+    expected = stage_pb2.RecordCounts(
+        received=number, created=1, updated=(number - 1) // 2, unchanged=number - 1 - (number - 1) // 2
+    )
+    assert (await caller.run(mixed, table=table)).counts == expected

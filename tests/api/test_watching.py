@@ -1,6 +1,7 @@
 """Progress: pushed, correct, never going back, and the same from any server."""
 
 import asyncio
+from contextlib import AsyncExitStack, aclosing
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from ingot.v1 import batch_pb2, import_pb2, stage_pb2
 from ingot.v1 import batch_service_pb2 as bs
 from ingot.v1 import import_service_pb2 as pb
+from ingot_server.domain.imports import Import, ImportState
 from ingot_server.pipeline import progress
+from ingot_server.pipeline.progress import Feed
 from ingot_server.storage import imports
 from ingot_server.storage.database import Database
 from tests.calling import Caller, Upload, records
@@ -151,3 +154,56 @@ async def test_watchers_are_sent_to_another_server_when_this_one_stops(caller: C
                 pass
         assert sent_away.value.code() == grpc.StatusCode.UNAVAILABLE
         await stopping
+
+
+async def test_where_many_watch_progress_waits_and_the_end_does_not(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_PER_WATCHER", 3600)
+    import_id = await caller.create()
+    states = watch(caller, import_id)
+    await states.read()
+    await caller.upload([records([{"id": 1}], import_id=import_id, batch_id="b", finish=True)])
+    await caller.imports.FinishImport(pb.FinishImportRequest(import_id=import_id))
+    rest = [update.import_job async for update in states]
+    assert import_pb2.IMPORT_STATE_RECEIVING not in {update.state for update in rest}
+    assert rest[-1] == await caller.get(import_id)
+    assert rest[-1].state == import_pb2.IMPORT_STATE_SUCCEEDED
+
+
+def feed_of(database: Database) -> Feed[Import]:
+    return Feed(
+        lambda numbers: imports.import_get_many(database, numbers),
+        lambda found: imports.with_groups(database, found),
+    )
+
+
+async def test_all_are_told_of_a_move_that_a_newcomer_sees_first(
+    caller: Caller, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_PER_WATCHER", 3600)
+    feed, import_id = feed_of(database), await caller.create()
+    async with aclosing(feed.watch(int(import_id))) as first, aclosing(feed.watch(int(import_id))) as newcomer:
+        await anext(first)
+        await caller.imports.CancelImport(pb.CancelImportRequest(import_id=import_id))
+        for watching in (newcomer, first):
+            shown, _ = await anext(watching)
+            assert shown.state.state is ImportState.CANCELLED
+
+
+async def test_where_much_is_watched_each_has_its_turn(
+    caller: Caller, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LOOKED_AT_MAX", 2)
+    feed, numbers = feed_of(database), [int(await caller.create()) for _ in range(5)]
+    async with AsyncExitStack() as stack:
+        watching = [await stack.enter_async_context(aclosing(feed.watch(number))) for number in numbers]
+        for states in watching:
+            await anext(states)
+        for number in numbers:
+            await caller.imports.CancelImport(pb.CancelImportRequest(import_id=str(number)))
+        for _ in range(3):
+            await feed.poll()
+        for states in watching:
+            shown, _ = await anext(states)
+            assert shown.state.state is ImportState.CANCELLED

@@ -70,6 +70,8 @@ class FakeServer(batch_service_pb2_grpc.BatchServiceServicer, import_service_pb2
         """Set when somebody watches an import."""
         self.readable = True
         """Whether GetBatch and WatchBatch are allowed."""
+        self.asked: list[str] = []
+        """Who was asked how a batch stands: `get` or `watch`."""
         self.processing = asyncio.Event()
         """No import ends while this is not set."""
         self.processing.set()
@@ -195,11 +197,13 @@ class FakeServer(batch_service_pb2_grpc.BatchServiceServicer, import_service_pb2
         return batch_service_pb2.UploadBatchResponse(batch=message_of(key, batch))
 
     async def GetBatch(self, request: Any, context: Any) -> Any:
+        self.asked.append("get")
         return batch_service_pb2.GetBatchResponse(
             batch=message_of(await self._key(request, context), self._of(request))
         )
 
     async def WatchBatch(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        self.asked.append("watch")
         key = await self._key(request, context)
         batch = self._of(request)
         while not batch.finished:

@@ -167,6 +167,17 @@ async def test_server_that_does_nothing_is_given_up(fake: FakeServer, monkeypatc
             await ingot.import_records("t", ROWS[:10])
 
 
+async def test_short_import_asks_only_after_a_failure(
+    fake: FakeServer, ingot: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingot_client._uploading.REATTACH_SECONDS", 3600)
+    assert (await ingot.import_records("t", ROWS[:2])).state == "SUCCEEDED"
+    assert fake.asked == []
+    fake.script.append(Call(lose_reply=True))
+    assert (await ingot.import_records("t", ROWS[:2])).state == "SUCCEEDED"
+    assert fake.asked == ["get"]
+
+
 async def test_same_request_id_goes_on(fake: FakeServer) -> None:
     fake.script.append(Call(drop_after=3))
     async with AsyncClient(f"127.0.0.1:{fake.port}", "k", retry_timeout=0) as ingot:

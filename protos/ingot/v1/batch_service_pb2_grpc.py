@@ -120,8 +120,9 @@ class BatchServiceServicer(object):
     def WatchBatch(self, request, context):
         """Streams a batch as it changes. Needs `imports:read`.
 
-        Sends the whole batch at once, then the newest state at most 4 times a second, and a heartbeat when nothing
-        changes. Ends with OK when the batch is processed, failed or cancelled.
+        Sends the whole batch at once, then the newest counts at most 5 times a second, and less often where many watch;
+        another `status` at once; and a heartbeat when nothing changes. Ends with OK when the batch is processed, failed or
+        cancelled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

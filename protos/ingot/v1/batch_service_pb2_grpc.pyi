@@ -52,8 +52,9 @@ class BatchServiceStub:
     WatchBatch: _aio.UnaryStreamMultiCallable[_batch_service_pb2.WatchBatchRequest, _batch_service_pb2.WatchBatchResponse]
     """Streams a batch as it changes. Needs `imports:read`.
 
-    Sends the whole batch at once, then the newest state at most 4 times a second, and a heartbeat when nothing
-    changes. Ends with OK when the batch is processed, failed or cancelled.
+    Sends the whole batch at once, then the newest counts at most 5 times a second, and less often where many watch;
+    another `status` at once; and a heartbeat when nothing changes. Ends with OK when the batch is processed, failed or
+    cancelled.
     """
 
 class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -124,8 +125,9 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_batch_service_pb2.WatchBatchResponse]:
         """Streams a batch as it changes. Needs `imports:read`.
 
-        Sends the whole batch at once, then the newest state at most 4 times a second, and a heartbeat when nothing
-        changes. Ends with OK when the batch is processed, failed or cancelled.
+        Sends the whole batch at once, then the newest counts at most 5 times a second, and less often where many watch;
+        another `status` at once; and a heartbeat when nothing changes. Ends with OK when the batch is processed, failed or
+        cancelled.
         """
 
 def add_BatchServiceServicer_to_server(servicer: BatchServiceServicer, server: _aio.Server) -> None: ...

@@ -156,9 +156,9 @@ class ImportServiceServicer(object):
     def WatchImport(self, request, context):
         """Streams an import as it changes. Needs `imports:read`.
 
-        Sends the whole import at once, then the newest state at most 4 times a second, and a heartbeat when nothing
-        changes. A slow reader skips states; it never gets old ones. Ends with OK after a final state. After a broken
-        connection call again, on any server: the counts never go back.
+        Sends the whole import at once, then the newest counts at most 5 times a second, and less often where many watch;
+        another `state` at once; and a heartbeat when nothing changes. A slow reader skips states; it never gets old ones.
+        Ends with OK after a final state. After a broken connection call again, on any server: the counts never go back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

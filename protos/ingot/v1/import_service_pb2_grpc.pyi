@@ -44,9 +44,9 @@ class ImportServiceStub:
     WatchImport: _aio.UnaryStreamMultiCallable[_import_service_pb2.WatchImportRequest, _import_service_pb2.WatchImportResponse]
     """Streams an import as it changes. Needs `imports:read`.
 
-    Sends the whole import at once, then the newest state at most 4 times a second, and a heartbeat when nothing
-    changes. A slow reader skips states; it never gets old ones. Ends with OK after a final state. After a broken
-    connection call again, on any server: the counts never go back.
+    Sends the whole import at once, then the newest counts at most 5 times a second, and less often where many watch;
+    another `state` at once; and a heartbeat when nothing changes. A slow reader skips states; it never gets old ones.
+    Ends with OK after a final state. After a broken connection call again, on any server: the counts never go back.
     """
     FinishImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.FinishImportRequest, _import_service_pb2.FinishImportResponse]
     """Declares that no more batches will come: RECEIVING becomes PROCESSING. Needs `imports:write`.
@@ -166,9 +166,9 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_import_service_pb2.WatchImportResponse]:
         """Streams an import as it changes. Needs `imports:read`.
 
-        Sends the whole import at once, then the newest state at most 4 times a second, and a heartbeat when nothing
-        changes. A slow reader skips states; it never gets old ones. Ends with OK after a final state. After a broken
-        connection call again, on any server: the counts never go back.
+        Sends the whole import at once, then the newest counts at most 5 times a second, and less often where many watch;
+        another `state` at once; and a heartbeat when nothing changes. A slow reader skips states; it never gets old ones.
+        Ends with OK after a final state. After a broken connection call again, on any server: the counts never go back.
         """
 
     @_abc_1.abstractmethod

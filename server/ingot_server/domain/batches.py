@@ -89,6 +89,8 @@ class Batch:
     """Where the server fetches it from, without the query; empty for an upload."""
     status_message: str = ""
     """Why the server could not fetch it."""
+    any_errors: bool = False
+    """Whether it has error groups."""
 
 
 def batch_status(*, finished: bool, closed: bool, given_up: bool, done: bool, imported: int) -> BatchStatus:

@@ -133,6 +133,10 @@ class Import:
     table_id: int = 0
     branch_id: int | None = None
     """The branch that its records go into before they are committed; the table itself if there is no other."""
+    any_errors: bool = False
+    """Whether it has error groups."""
+    work_is_over: bool = False
+    """Whether every batch is received and processed."""
 
     @property
     def what_stayed(self) -> str:

@@ -11,6 +11,7 @@ from ingot_server.domain.records import Decoded, ErrorStage, Reject
 from ingot_server.pipeline.allowances import Allowance
 from ingot_server.pipeline.packing import pack
 from ingot_server.pipeline.replaying import Content, content_crc32
+from ingot_server.pipeline.threads import LITTLE_BYTES, computed
 from ingot_server.storage import batches, chunks, compressed_parts, errors, imports
 from ingot_server.storage.batches import OpenBatch
 from ingot_server.storage.chunks import NewChunk
@@ -127,7 +128,7 @@ class Appender:
         batch = self._batch
         await self._allowance.expect_room(self._database, batch, pending.received, pending.text_bytes)
         # Packing takes milliseconds and frees the interpreter for most of them.
-        payload, runs = await asyncio.to_thread(pack, pending.pieces)
+        payload, runs = await computed(pending.bytes <= LITTLE_BYTES, pack, pending.pieces)
         start, end = batch.committed_offset, batch.committed_offset + pending.length
         chunk = NewChunk(start, end, pending.crc32, pending.accepted, runs, payload)
         await self._database.retrying(lambda: self._commit_once(chunk, pending, decoder_state, finish=finish))
@@ -156,6 +157,7 @@ class Appender:
                     chunks_added=1 if has_chunk else 0,
                     errors_stored=storable,
                     received_bytes=pending.text_bytes,
+                    finish=finish,
                 )
             if chunks_received is not None:
                 if pending.packed and not finish:
@@ -168,10 +170,8 @@ class Appender:
                 is_read_late = batch.source is not None and batch.source.uri and pending.received
                 stage = ErrorStage.READING if is_read_late else ErrorStage.UPLOAD
                 await errors.error_add(connection, batch.import_id, batch.batch_seq, stage, rejects, storable)
-                if finish:
-                    if self._packed:
-                        await compressed_parts.compressed_part_delete(connection, batch.batch_seq)
-                    await batches.batch_finish(connection, batch.batch_seq, chunk.end_offset)
+                if finish and self._packed:
+                    await compressed_parts.compressed_part_delete(connection, batch.batch_seq)
                 return
         await self._explain_refusal(chunk, batch.received + pending.received, finish=finish)
 

@@ -237,7 +237,8 @@ async def _apply_plain(connection: "Connection", prepared: Prepared, writer: int
 
 async def _replace(connection: "Connection", prepared: Prepared, writer: int, keyed: Sequence[KeyedRecord]) -> Counts:
     table_id, hopes = prepared.target.table_id, prepared.hopes
-    if not keyed or hopes is None:
+    # With a few there is nothing to be gained.
+    if hopes is None or len(keyed) <= records.FEW_RECORDS:
         return await records.record_apply(connection, table_id, writer, keyed)
     if not prepared.creates_rows and hopes.new.is_so:
         created = await records.record_create(connection, table_id, writer, keyed)

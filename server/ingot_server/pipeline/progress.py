@@ -1,17 +1,20 @@
 """Progress: tells everybody who watches an import or a batch how it stands.
 
-One poller per process reads all watched things in one query each, so a thousand watchers cost the database no more than
-one. A watcher holds only the newest state: one that reads slowly skips states and never queues them. Everything comes
-from committed rows, so the numbers are the same on every server and never go back.
+One poller per process reads what is watched in one query, so a thousand watchers cost the database no more than one. A
+watcher holds only the newest state: one that reads slowly skips states and never queues them. Everything comes from
+committed rows, so the numbers are the same on every server and never go back.
+
+Telling costs more than looking. So the more watchers there are the less often they are told of mere progress; that
+something moved from state to state they are told at once.
 """
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import replace
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from ingot_server.domain.batches import Batch
 from ingot_server.domain.errors import IngotError, ShuttingDown
@@ -22,8 +25,15 @@ from ingot_server.storage.database import Database
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 10.0
+SECONDS_PER_WATCHER = 0.005
+"""For each of its watchers a process lets so much time pass before it tells of progress again. To tell one takes
+about a fiftieth of it, and its client more."""
+LOOKED_AT_MAX = 50
+"""So many imports, or batches, are looked at together, those first that have waited longest."""
+TOLD_AT_ONCE = 20
+"""After so many watchers others get a turn in the event loop."""
 
 
 class Progressing(Protocol):
@@ -35,22 +45,38 @@ class Progressing(Protocol):
 
 
 T = TypeVar("T", Import, Batch)
+M = TypeVar("M")
+
+
+class Shown(Generic[T]):
+    """A state, as all its watchers are shown it."""
+
+    def __init__(self, state: T) -> None:
+        self.state: T = state
+        self._told: Any = None
+
+    def told(self, message: Callable[[T], M]) -> M:
+        """`message` of the state, made once for all watchers."""
+        if self._told is None:
+            self._told = message(self.state)
+        made: M = self._told
+        return made
 
 
 class _Watcher(Generic[T]):
     """One watcher's view: the newest state, and a signal that there is a newer one."""
 
     def __init__(self) -> None:
-        self.newest: T | None = None
+        self.newest: Shown[T] | None = None
         self.gone = False
         self.changed = asyncio.Event()
 
-    def show(self, state: T | None) -> None:
-        if state is None:
+    def show(self, shown: Shown[T] | None) -> None:
+        if shown is None:
             self.gone = True
-        elif state == self.newest:
+        elif shown is self.newest:
             return
-        self.newest = state
+        self.newest = shown
         self.changed.set()
 
 
@@ -64,39 +90,48 @@ class Feed(Generic[T]):
     ) -> None:
         self._load: Callable[[list[int]], Awaitable[dict[int, T]]] = load
         self._with_groups: Callable[[T], Awaitable[T]] = with_groups
-        self._watchers: defaultdict[int, set[_Watcher[T]]] = defaultdict(set)
-        self._shown: dict[int, T] = {}
+        # In the order in which they were last looked at.
+        self._watchers: dict[int, set[_Watcher[T]]] = {}
+        self._shown: dict[int, Shown[T]] = {}
+        self._told_times: defaultdict[int, float] = defaultdict(float)
+        self._watcher_count = 0
         # A query that began earlier must not be shown later: the counts would go back.
         self._one_at_a_time = asyncio.Lock()
         self._stopped = False
 
-    async def watch(self, number: int) -> AsyncGenerator[tuple[T, bool], None]:
+    async def watch(self, number: int) -> AsyncGenerator[tuple[Shown[T], bool], None]:
         """The state at once, then the newest whenever it has changed; (state, whether it is only a heartbeat).
 
         Ends after a final state, and when the thing was deleted. Raises ShuttingDown when the process stops.
         """
         watcher: _Watcher[T] = _Watcher()
-        self._watchers[number].add(watcher)
+        self._watchers.setdefault(number, set()).add(watcher)
+        self._watcher_count += 1
         try:
             await self._refresh([number], only=watcher)
             while True:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(watcher.changed.wait(), HEARTBEAT_SECONDS)
-                heartbeat = not watcher.changed.is_set()
+                heartbeat = False
+                try:
+                    async with asyncio.timeout(HEARTBEAT_SECONDS):
+                        await watcher.changed.wait()
+                except TimeoutError:
+                    heartbeat = True
                 watcher.changed.clear()
-                state = watcher.newest
+                shown = watcher.newest
                 if self._stopped:
                     raise ShuttingDown("The server is shutting down: watch again, on any server.")
-                if watcher.gone or state is None:
+                if watcher.gone or shown is None:
                     return
-                yield state, heartbeat
-                if _final(state) and not watcher.changed.is_set():
+                yield shown, heartbeat
+                if _final(shown.state) and not watcher.changed.is_set():
                     return
         finally:
+            self._watcher_count -= 1
             self._watchers[number].discard(watcher)
             if not self._watchers[number]:
                 del self._watchers[number]
                 self._shown.pop(number, None)
+                self._told_times.pop(number, None)
 
     def stop(self) -> None:
         """Sends all watchers away, to watch on another server."""
@@ -106,42 +141,74 @@ class Feed(Generic[T]):
                 watcher.changed.set()
 
     async def poll(self) -> None:
-        """Shows all watchers the newest state."""
-        if self._watchers:
-            await self._refresh(list(self._watchers))
+        """Shows watchers the newest state, if it is time to tell them."""
+        if numbers := list(self._watchers)[:LOOKED_AT_MAX]:
+            for number in numbers:
+                self._watchers[number] = self._watchers.pop(number)
+            await self._refresh(numbers)
+
+    def is_watched(self, number: int) -> bool:
+        """Whether anybody watches it."""
+        return number in self._watchers
 
     async def look_at(self, number: int) -> None:
         """Shows the newest state to the watchers of one thing, if it has some."""
-        if number in self._watchers:
+        if self.is_watched(number):
             await self._refresh([number])
 
     async def _refresh(self, numbers: list[int], only: _Watcher[T] | None = None) -> None:
-        """Shows the newest state to all watchers of `numbers`, or to one of them."""
+        """Shows the newest state to those watchers of `numbers` who are to be told of it, or to one watcher."""
         async with self._one_at_a_time:
             found = await self._load(numbers)
             for number in numbers:
                 state = found.get(number)
-                if state is not None:
-                    state = await self._grouped(number, state)
-                for watcher in [only] if only else self._watchers.get(number, ()):
-                    watcher.show(state)
+                is_due = self._has_moved(number, state) or (only is None and self._is_time_for(number))
+                if not is_due and only is None:
+                    continue
+                shown = await self._grouped(number, state) if state is not None else None
+                if only is not None:
+                    only.show(shown)
+                if is_due:
+                    self._told_times[number] = time.monotonic()
+                    await _show(list(self._watchers.get(number, ())), shown)
 
-    async def _grouped(self, number: int, state: T) -> T:
+    def _has_moved(self, number: int, state: T | None) -> bool:
+        """Whether it has come to another state than was shown last, or was deleted."""
+        shown = self._shown.get(number)
+        return shown is None or state is None or _stands(shown.state) != _stands(state)
+
+    def _is_time_for(self, number: int) -> bool:
+        return time.monotonic() >= self._told_times[number] + self._watcher_count * SECONDS_PER_WATCHER
+
+    async def _grouped(self, number: int, state: T) -> Shown[T]:
         """`state` with its error groups, which are read again only when there are more rejects."""
         shown = self._shown.get(number)
-        same = shown is not None and shown.counts.rejected == state.counts.rejected
+        same = shown is not None and shown.state.counts.rejected == state.counts.rejected
         # EMPTY_PAYLOAD is an error without a reject, so the last state is read whole.
         if shown is not None and same and not _final(state):
             state = replace(
                 state,
-                upload=replace(state.upload, groups=shown.upload.groups),
-                processing=replace(state.processing, groups=shown.processing.groups),
+                upload=replace(state.upload, groups=shown.state.upload.groups),
+                processing=replace(state.processing, groups=shown.state.processing.groups),
             )
         else:
             state = await self._with_groups(state)
+        if shown is None or state != shown.state:
+            shown = Shown(state)
         if number in self._watchers:
-            self._shown[number] = state
-        return state
+            self._shown[number] = shown
+        return shown
+
+
+async def _show(watchers: Iterable[_Watcher[T]], shown: Shown[T] | None) -> None:
+    for told, watcher in enumerate(watchers, start=1):
+        watcher.show(shown)
+        if told % TOLD_AT_ONCE == 0:
+            await asyncio.sleep(0)
+
+
+def _stands(state: Import | Batch) -> str:
+    return state.state if isinstance(state, Import) else state.status
 
 
 def _final(state: Import | Batch) -> bool:
@@ -179,6 +246,8 @@ class Progress:
 
     def look_at(self, import_id: int) -> None:
         """Has an import looked at now that has ended: nobody is to wait for that. All else is found by polling."""
+        if not self.imports.is_watched(import_id):
+            return
         looking = asyncio.create_task(self._look_at(import_id))
         self._looking.add(looking)
         looking.add_done_callback(self._looking.discard)

@@ -45,7 +45,9 @@ async def retry_import(
         for batch in rejected:
             source = Source(retry_of=import_id, retry_batch_seq=batch.batch_seq, records=batch.records)
             # In the order in which they would have been applied: the last one wins again.
-            made_seq = await batches.batch_insert(connection, new_id, batch.batch_id, source, after_seq=made_seq)
+            made_seq = await batches.batch_insert(
+                connection, account_id, new_id, batch.batch_id, source, after_seq=made_seq
+            )
         await import_moves.import_no_more(connection, new_id)
         return new_id
 

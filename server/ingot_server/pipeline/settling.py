@@ -19,33 +19,31 @@ log = logging.getLogger(__name__)
 _STAGED = "Nothing is written yet: look at it, then commit or cancel it."
 
 
-async def end_if_due(database: Database, import_id: int) -> bool:
-    """Ends the import, or takes it to its commit, if its state and its chunks say so; whether it was time for that."""
+async def end_if_due(database: Database, import_id: int) -> ImportState | None:
+    """Ends the import, or takes it to its commit, if its state and its chunks say so.
+
+    Returns the state that it has come to, PROCESSING if it is to be committed; None if it was not time for that.
+    """
     found = (await imports.import_get_many(database, [import_id])).get(import_id)
     if found is None:
-        return False
+        return None
     if found.state is ImportState.CANCELLING:
         if await import_moves.import_end_cancel(database, import_id):
             await tell_deletions(database, import_id)
-        return True
+        return ImportState.CANCELLED
     if found.state not in (ImportState.RECEIVING, ImportState.PROCESSING) or found.committing:
-        return False
-    over = found.state is ImportState.PROCESSING and await import_moves.import_work_is_over(database, import_id)
-    if over:
-        # In PROCESSING no chunk is added once all is fetched, so when the work is over the counts stand still: read
-        # them after that.
-        found = (await imports.import_get_many(database, [import_id])).get(import_id)
-        if found is not None:
-            await _end(database, found)
-        return True
+        return None
+    # In PROCESSING no chunk is added once all is fetched, so these counts are the last ones.
+    if found.state is ImportState.PROCESSING and found.work_is_over:
+        return await _end(database, found)
     if spent := found.spec.budget.overdrawn(found.counts, received_all=False):
         if await import_moves.import_give_up(database, import_id, spent):
             await tell_deletions(database, import_id)
-        return True
-    return False
+        return ImportState.FAILED
+    return None
 
 
-async def _end(database: Database, found: Import) -> None:
+async def _end(database: Database, found: Import) -> ImportState:
     state, message = final_state(found)
     removed = 0
     if found.spec.reconciles and state is not ImportState.FAILED:
@@ -58,21 +56,29 @@ async def _end(database: Database, found: Import) -> None:
             message = " ".join(filter(None, (message, "Nothing was stored: the import only validates.")))
         removed = removed if found.spec.validate_only else 0
         if await import_moves.import_settle(database, found, state, message, removed):
-            await tell_deletions(database, found.import_id)
+            _tell_deletions(found)
     elif found.spec.staged:
         message = " ".join(filter(None, (message, _STAGED)))
         await import_moves.import_await_commit(database, found.import_id, message, removed)
+        return ImportState.AWAITING_COMMIT
     elif found.spec.reconciles:
         await import_moves.import_begin_commit(database, found.import_id)
+        return ImportState.PROCESSING
     elif await import_moves.import_settle(database, found, state, message):
-        await tell_deletions(database, found.import_id)
+        _tell_deletions(found)
+    return state
 
 
 async def tell_deletions(database: Database, import_id: int) -> None:
     """Tells the audit log how many records an import has deleted that has just ended without a commit."""
     found = (await imports.import_get_many(database, [import_id])).get(import_id)
-    if found is not None and found.counts.deleted and not found.spec.is_tried_first:
-        audit.deletion("records", table=found.spec.table, import_id=import_id, count=found.counts.deleted)
+    if found is not None:
+        _tell_deletions(found)
+
+
+def _tell_deletions(found: Import) -> None:
+    if found.counts.deleted and not found.spec.is_tried_first:
+        audit.deletion("records", table=found.spec.table, import_id=found.import_id, count=found.counts.deleted)
 
 
 async def _removal(database: Database, found: Import) -> tuple[Removal, int]:

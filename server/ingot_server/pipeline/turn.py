@@ -10,6 +10,7 @@ import time
 from ingot_server.pipeline.applying import Hopes
 from ingot_server.pipeline.processing import PreparedChunk, WriteLimits, adopt_keys, prepare_chunk, write
 from ingot_server.pipeline.settling import end_if_due
+from ingot_server.pipeline.threads import LITTLE_BYTES, LITTLE_RECORDS, computed
 from ingot_server.storage import chunks
 from ingot_server.storage.batches import Lease
 from ingot_server.storage.database import Database
@@ -33,6 +34,8 @@ class Turn:
         self._ends = ends
         self._hopes = Hopes(all_new=lease.all_new)
         self._writing: dict[asyncio.Task[None], PreparedChunk] = {}
+        self.is_last = False
+        """Whether there is nothing more to do in the batch, also later, once all that was begun is written."""
 
     async def run(self) -> None:
         """Writes chunks until there are none, or the turn is over. Raises LeaseLost, DatabaseUnavailable."""
@@ -77,11 +80,15 @@ class Turn:
             await end_if_due(self._database, self._lease.import_id)
 
     async def _prepare_next(self, from_index: int) -> PreparedChunk | None:
+        if from_index == self._lease.chunks_total:
+            self.is_last = True
+            return None
         chunk = await chunks.chunk_next(self._database, self._lease.batch_seq, from_index)
         if chunk is None:
             return None
-        # Pure, and too long for the event loop where many records are faulty.
-        prepared = await asyncio.to_thread(prepare_chunk, chunk, self._lease)
+        # Too long for the event loop where many records are faulty.
+        is_little = chunk.record_count <= LITTLE_RECORDS and len(chunk.payload) <= LITTLE_BYTES
+        prepared = await computed(is_little, prepare_chunk, chunk, self._lease)
         if not self._lease.key_fields and prepared.records.named_keys:
             self._lease = await adopt_keys(self._database, self._lease, prepared.records.named_keys)
             prepared = await asyncio.to_thread(prepare_chunk, chunk, self._lease)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ingot_server.domain.errors import DatabaseUnavailable
+from ingot_server.domain.imports import ImportState
 from ingot_server.pipeline.committing import commit_next
 from ingot_server.pipeline.leasing import kept
 from ingot_server.pipeline.processing import LeaseLost, WriteLimits
@@ -62,7 +63,7 @@ class Workers:
         self._on_end = on_end
         self._settings = settings
         self._limits = WriteLimits(settings.errors_limit, 2 * settings.lease.total_seconds())
-        self._work_arrived = asyncio.Event()
+        self._work_arrived = asyncio.Semaphore(0)
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._commit_due = asyncio.Event()
@@ -80,14 +81,21 @@ class Workers:
         self._indexing = asyncio.create_task(self._index_forever())
 
     def wake(self) -> None:
-        """Says that there is work: saves the time until the next look."""
-        self._work_arrived.set()
+        """Says that there is something to process: saves the time until the next look."""
+        # For one of those who wait, or for whoever waits next.
+        if self._work_arrived.locked():
+            self._work_arrived.release()
+
+    def wake_commits(self) -> None:
+        """Says that there is something to commit."""
         self._commit_due.set()
 
     async def stop(self) -> None:
         """Finishes the chunks in hand, gives the batches back, and returns when all is done."""
         self._stopping.set()
-        self.wake()
+        for _ in range(self._settings.workers):
+            self._work_arrived.release()
+        self.wake_commits()
         # An index may be hours from its end: what there is of it is dropped, and it is made anew, at the next start.
         if self._indexing is not None:
             self._indexing.cancel()
@@ -96,7 +104,6 @@ class Workers:
 
     async def _work_forever(self) -> None:
         while not self._stopping.is_set():
-            self._work_arrived.clear()
             try:
                 lease = await batches.batch_claim(self._database, self._settings.lease, self._rotation.accounts)
                 if lease is not None:
@@ -107,7 +114,8 @@ class Workers:
                 log.warning("the database is unavailable; trying again")
             except Exception:
                 log.exception("a worker failed; it goes on")
-            await self._pause(self._work_arrived, self._settings.poll_seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._work_arrived.acquire(), self._settings.poll_seconds)
 
     async def _commit_forever(self, records_max: int | None) -> None:
         while not self._stopping.is_set():
@@ -140,7 +148,8 @@ class Workers:
 
         try:
             async with kept(extend, self._settings.lease.total_seconds() / 3) as lost:
-                await Turn(self._database, lease, self._limits, (lost, self._stopping)).run()
+                turn = Turn(self._database, lease, self._limits, (lost, self._stopping))
+                await turn.run()
         except LeaseLost:
             log.info("lease lost", extra={"import_id": lease.import_id, "batch_seq": lease.batch_seq})
         except DatabaseUnavailable:
@@ -151,10 +160,12 @@ class Workers:
             await self._note_failure(lease)
             raise
         else:
-            await batches.batch_release(self._database, lease)
-        if await end_if_due(self._database, lease.import_id):
+            if not turn.is_last:
+                await batches.batch_release(self._database, lease)
+        if came_to := await end_if_due(self._database, lease.import_id):
             self._on_end(lease.import_id)
-            self._commit_due.set()
+            if came_to is ImportState.PROCESSING:
+                self.wake_commits()
 
     async def _note_failure(self, lease: Lease) -> None:
         if await batches.batch_note_failure(self._database, lease) < FAILURES_MAX:

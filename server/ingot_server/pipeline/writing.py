@@ -12,6 +12,7 @@ from ingot_server.domain.tables import Table
 from ingot_server.pipeline.applying import Applied, Prepared, apply, prepare
 from ingot_server.pipeline.checking import check
 from ingot_server.pipeline.target import Target
+from ingot_server.pipeline.threads import LITTLE_BYTES, computed
 from ingot_server.pipeline.validation import validator
 from ingot_server.storage import records, tables
 from ingot_server.storage.database import BRIEF_LOCK_SECONDS, Database
@@ -79,8 +80,15 @@ async def write_records(database: Database, account_id: int, order: WriteOrder) 
         while True:
             table = await tables.table_find(database, account_id, use) or await _ensured(database, account_id, use)
             must_name_keys = must_name_keys or table.key_fields == ()
-            # Not within the transaction, and not on the event loop: it may take long.
-            checked = await asyncio.to_thread(_checked, account_id, table, order, must_name_keys=must_name_keys)
+            # Not within the transaction: it may take long.
+            checked = await computed(
+                sum(map(len, texts)) <= LITTLE_BYTES,
+                _checked,
+                account_id,
+                table,
+                order,
+                must_name_keys=must_name_keys,
+            )
             if table.key_fields == () and checked.prepared.named_keys:
                 async with database.transaction() as connection:
                     await tables.table_adopt_keys(connection, table.table_id, checked.prepared.named_keys)

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from ingot.v1 import batch_pb2, batch_service_pb2_grpc
 from ingot.v1 import batch_service_pb2 as pb
+from ingot_server.domain.batches import Batch
 from ingot_server.domain.errors import InvalidRequest
 from ingot_server.pipeline.progress import Progress
 from ingot_server.pipeline.receiving import Receiver
@@ -71,12 +72,19 @@ class BatchService(batch_service_pb2_grpc.BatchServiceServicer):
         import_id, batch_id = requests.import_id(request.import_id), requests.batch_id(request.batch_id)
         number = await batches.batch_seq(self._database, caller_account(), import_id, batch_id)
         async with aclosing(self._progress.batches.watch(number)) as states:
-            async for state, heartbeat in states:
-                yield pb.WatchBatchResponse(batch=wire.batch_message(state), heartbeat=heartbeat)
+            async for shown, heartbeat in states:
+                if heartbeat:
+                    yield pb.WatchBatchResponse(batch=wire.batch_message(shown.state), heartbeat=True)
+                else:
+                    yield shown.told(_watched)
 
     async def _batch(self, import_id: int, batch_id: str) -> batch_pb2.Batch:
         found = await batches.batch_get(self._database, caller_account(), import_id, batch_id)
         return wire.batch_message(await batches.with_groups(self._database, found))
+
+
+def _watched(found: Batch) -> pb.WatchBatchResponse:
+    return pb.WatchBatchResponse(batch=wire.batch_message(found))
 
 
 async def _same_batch(

@@ -163,7 +163,11 @@ class Guard(aio.ServerInterceptor):
                     # for the garbage collector.
                     async with aclosing(serve(request, context)) as messages:
                         async for message in messages:
-                            await context.write(message)
+                            try:
+                                await context.write(message)
+                            except aio.InternalError:
+                                # Whoever it is for has gone just now.
+                                return
 
         return _handler_like(handler, guarded)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ingot.v1 import import_pb2, import_service_pb2_grpc
 from ingot.v1 import import_service_pb2 as pb
 from ingot_server.domain.errors import BatchUnfinished, InvalidRequest
+from ingot_server.domain.imports import Import, ImportState
 from ingot_server.domain.modes import WriteMode
 from ingot_server.pipeline.exporting import ErrorFileFormat, export_errors
 from ingot_server.pipeline.mending.exporting import export_rejects
@@ -89,8 +90,11 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         import_id = requests.import_id(request.import_id)
         await imports.import_expect(self._database, caller_account(), import_id)
         async with aclosing(self._progress.imports.watch(import_id)) as states:
-            async for state, heartbeat in states:
-                yield pb.WatchImportResponse(import_job=wire.import_message(state), heartbeat=heartbeat)
+            async for shown, heartbeat in states:
+                if heartbeat:
+                    yield pb.WatchImportResponse(import_job=wire.import_message(shown.state), heartbeat=True)
+                else:
+                    yield shown.told(_watched)
 
     async def FinishImport(self, request: pb.FinishImportRequest, context: Context) -> pb.FinishImportResponse:
         return pb.FinishImportResponse(import_job=await self._finished(await self._changeable(request.import_id)))
@@ -107,7 +111,7 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
     async def CancelImport(self, request: pb.CancelImportRequest, context: Context) -> pb.CancelImportResponse:
         import_id = await self._changeable(request.import_id, goes_on=False)
         await import_moves.import_cancel(self._database, caller_account(), import_id)
-        await end_if_due(self._database, import_id)
+        await self._end_if_due(import_id)
         return pb.CancelImportResponse(import_job=await self._import(import_id))
 
     async def DeleteImport(self, request: pb.DeleteImportRequest, context: Context) -> pb.DeleteImportResponse:
@@ -187,8 +191,18 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
     async def _finished(self, import_id: int) -> import_pb2.Import:
         """The import, after it was told that no more will come."""
         await import_moves.import_finish(self._database, caller_account(), import_id)
-        await end_if_due(self._database, import_id)
+        await self._end_if_due(import_id)
         return await self._import(import_id)
+
+    async def _end_if_due(self, import_id: int) -> None:
+        if came_to := await end_if_due(self._database, import_id):
+            self._progress.look_at(import_id)
+            if came_to is ImportState.PROCESSING:
+                self._on_work()
+
+
+def _watched(found: Import) -> pb.WatchImportResponse:
+    return pb.WatchImportResponse(import_job=wire.import_message(found))
 
 
 def _file_format(format: "pb.ErrorExportFormat.ValueType") -> ErrorFileFormat:

@@ -63,6 +63,8 @@ class Lease:
     import_id: int
     chunks_done: int
     """How many are done; one of them may have been done before another that is not."""
+    chunks_total: int | None
+    """How many there are; None while more may come."""
     generation: int
     """Raised by each claim; a write that names an old one has no effect."""
     account_id: int
@@ -122,14 +124,8 @@ async def batch_create(
 
     Raises ImportNotFound, and ImportStateRefused if the import takes no more batches.
     """
-    async with database.transaction() as connection:
-        # The shared lock keeps the import from being finished before the batch is there to be seen.
-        owner = await connection.fetchrow(imports.sql.import_lock_shared, account_id, import_id)
-        if owner is None:
-            raise imports.import_not_found(import_id)
-        if owner["state"] != ImportState.RECEIVING:
-            raise imports.import_state_refused(import_id, owner["state"], "it takes no new batch")
-        await batch_insert(connection, import_id, batch_id, source, format)
+    async with database.connection() as connection:
+        await batch_insert(connection, account_id, import_id, batch_id, source, format)
     made = await batch_find(database, account_id, import_id, batch_id)
     if made is None:
         raise imports.import_not_found(import_id)
@@ -138,19 +134,22 @@ async def batch_create(
 
 async def batch_insert(
     connection: "Connection",
+    account_id: int,
     import_id: int,
     batch_id: str,
     source: Source | None = None,
     format: DataFormat | None = None,
     after_seq: int | None = None,
 ) -> int | None:
-    """Makes a batch of an import that the caller's transaction has locked; its number, None if there is one already.
+    """Makes a batch of an import; its number, None if there is one already.
 
-    It is applied after the batches that are finished by now, and after the one with the number `after_seq`.
+    It is applied after the batches that are finished by now, and after the one with the number `after_seq`. Raises
+    ImportNotFound, and ImportStateRefused if the import takes no more batches.
     """
     unit = OffsetUnit.BYTES if format and not format.type.tabular else OffsetUnit.RECORDS
-    made: int | None = await connection.fetchval(
+    owner = await connection.fetchrow(
         sql.batch_create,
+        account_id,
         import_id,
         batch_id,
         _source_text(source) if source else None,
@@ -158,6 +157,11 @@ async def batch_insert(
         unit if source else None,
         after_seq,
     )
+    if owner is None:
+        raise imports.import_not_found(import_id)
+    if owner["state"] != ImportState.RECEIVING:
+        raise imports.import_state_refused(import_id, owner["state"], "it takes no new batch")
+    made: int | None = owner["batch_seq"]
     return made
 
 
@@ -172,8 +176,9 @@ async def batch_append(
     chunks_added: int,
     errors_stored: int,
     received_bytes: int,
+    finish: bool,
 ) -> int | None:
-    """Moves the committed offset on; how many chunks the batch has then.
+    """Moves the committed offset on, and with `finish` ends the batch there; how many chunks it has then.
 
     None if the batch is no longer as `batch` says: another stream was faster, or it is finished or closed.
     """
@@ -191,13 +196,9 @@ async def batch_append(
         chunks_added,
         errors_stored,
         received_bytes,
+        finish,
     )
     return found
-
-
-async def batch_finish(connection: "Connection", batch_seq: int, total: int) -> None:
-    """Ends a batch whose row the caller's transaction has just updated."""
-    await connection.execute(sql.batch_finish, batch_seq, total)
 
 
 async def batch_get(database: Database, account_id: int, import_id: int, batch_id: str) -> Batch:
@@ -244,6 +245,7 @@ async def batch_claim(database: Database, lease: timedelta, served: Sequence[int
         batch_seq=row["batch_seq"],
         import_id=row["import_id"],
         chunks_done=row["chunks_done"],
+        chunks_total=row["chunks_total"],
         generation=row["lease_generation"],
         account_id=row["account_id"],
         table_id=row["branch_id"] or row["table_id"],
@@ -302,6 +304,8 @@ async def batch_settle_chunk(
 
 async def with_groups(database: Database, found: Batch) -> Batch:
     """`found` with the error groups of its stages."""
+    if not found.any_errors:
+        return found
     groups = await errors.error_group_list(database, found.import_id, found.batch_id)
     return replace(
         found,
@@ -372,4 +376,5 @@ def _batch(row: asyncpg.Record) -> Batch:
         update_time=row["update_time"],
         uri=source.uri,
         status_message=row["status_message"],
+        any_errors=row["any_errors"],
     )

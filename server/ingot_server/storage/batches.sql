@@ -1,21 +1,39 @@
 -- name: batch_create
--- Makes a batch, unless it exists. $1 import id, $2 batch id, $3 what the server is to fetch or NULL, $4 format or NULL,
--- $5 unit or NULL, $6 a batch that it waits for in any case or NULL.
+-- Makes a batch, unless it exists or its import takes no more; the import's state, and the batch's number if it was made.
+-- $1 account, $2 import id, $3 batch id, $4 what the server is to fetch or NULL, $5 format or NULL, $6 unit or NULL,
+-- $7 a batch that it waits for in any case or NULL.
 --
 -- Waiting is transitive: it waits for those that are finished and not processed, and that none of these waits for.
-WITH unprocessed AS (
+WITH owner AS (
+    SELECT import_id, state
+    FROM import
+    WHERE account_id = $1
+      AND import_id = $2
+    -- Keeps the import from being finished before the batch is there to be seen.
+    FOR SHARE
+),
+unprocessed AS (
     SELECT batch_seq, waits_for
     FROM batch
-    WHERE import_id = $1
+    WHERE import_id = $2
       AND finished
       AND chunks_done < chunks_received
+),
+made AS (
+    INSERT INTO batch (import_id, batch_id, source, format, unit, waits_for)
+    SELECT import_id, $3, $4, $5, $6, array_remove(first.batch_seqs || $7::bigint, NULL)
+    FROM owner
+    CROSS JOIN (
+        SELECT coalesce(array_agg(batch_seq), '{}') AS batch_seqs
+        FROM unprocessed
+        WHERE batch_seq NOT IN (SELECT unnest(waits_for) FROM unprocessed)
+    ) AS first
+    WHERE state = 'RECEIVING'
+    ON CONFLICT (import_id, batch_id) DO NOTHING
+    RETURNING batch_seq
 )
-INSERT INTO batch (import_id, batch_id, source, format, unit, waits_for)
-SELECT $1, $2, $3, $4, $5, array_remove(coalesce(array_agg(batch_seq), '{}') || $6::bigint, NULL)
-FROM unprocessed
-WHERE batch_seq NOT IN (SELECT unnest(waits_for) FROM unprocessed)
-ON CONFLICT (import_id, batch_id) DO NOTHING
-RETURNING batch_seq
+SELECT state, (SELECT batch_seq FROM made) AS batch_seq
+FROM owner
 
 -- name: batch_open
 -- What a stream must know of the batch it goes on with. $1 account, $2 import id, $3 batch id.
@@ -45,15 +63,18 @@ WHERE import.account_id = $1
 -- name: batch_append
 -- Moves the committed offset on, if nobody else did. $1 batch, $2 the offset as we know it, $3 new offset, $4 unit,
 -- $5 format, $6 decoder state, $7 accepted, $8 rejected, $9 expected total, $10 chunks added (0 or 1),
--- $11 errors stored, $12 bytes of the accepted records.
+-- $11 errors stored, $12 bytes of the accepted records, $13 whether it takes nothing more: then the new offset is the
+-- total.
 UPDATE batch
-SET committed_offset = $3,
+SET committed_offset = $3::bigint,
+    finished = $13::boolean,
+    source = CASE WHEN $13 THEN source - 'query' ELSE source END,
     unit = $4,
     format = $5,
     decoder_state = $6,
     upload_accepted = upload_accepted + $7,
     upload_rejected = upload_rejected + $8,
-    expected_total = $9,
+    expected_total = CASE WHEN $13 THEN $3::bigint ELSE $9 END,
     chunks_received = chunks_received + $10,
     errors_stored = errors_stored + $11,
     received_bytes = received_bytes + $12,
@@ -64,16 +85,10 @@ WHERE batch_seq = $1
   AND NOT closed
 RETURNING chunks_received
 
--- name: batch_finish
--- Takes nothing more. $1 batch, $2 the committed offset, which is the total.
-UPDATE batch
-SET finished = true, expected_total = $2, source = source - 'query'
-WHERE batch_seq = $1
-
 -- name: batch_get
 -- One batch. $1 account, $2 import id, $3 batch id.
-SELECT batch.*
-FROM batch
+SELECT batch_report.*
+FROM batch_report
 JOIN import USING (import_id)
 WHERE import.account_id = $1
   AND import_id = $2
@@ -82,14 +97,14 @@ WHERE import.account_id = $1
 -- name: batch_get_many
 -- The batches that are being watched. $1 batch numbers.
 SELECT *
-FROM batch
+FROM batch_report
 WHERE batch_seq = ANY($1::bigint[])
 
 -- name: batch_list
 -- A page of an import's batches in the order of creation. $1 account, $2 import id, $3 the last batch number of the
 -- page before, $4 how many.
-SELECT batch.*
-FROM batch
+SELECT batch_report.*
+FROM batch_report
 JOIN import USING (import_id)
 WHERE import.account_id = $1
   AND import_id = $2
@@ -129,6 +144,7 @@ RETURNING
     batch.import_id,
     batch.lease_generation,
     batch.chunks_done,
+    CASE WHEN batch.finished THEN batch.chunks_received END AS chunks_total,
     import.account_id,
     import.table_id,
     import.branch_id,

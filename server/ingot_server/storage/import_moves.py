@@ -111,15 +111,10 @@ async def import_give_up(database: Database, import_id: int, reason: str) -> boo
         return True
 
 
-async def import_work_is_over(database: Database, import_id: int) -> bool:
-    """Whether every chunk received is processed."""
-    row = await database.fetchrow(sql.import_work_is_over, import_id)
-    return bool(row and row[0])
-
-
 async def import_settle(database: Database, found: Import, state: ImportState, message: str, removed: int = 0) -> bool:
     """PROCESSING becomes `state`; False if another process was faster, and then nothing happens."""
-    async with database.transaction() as connection:
+    # Without a branch it is one statement, and a transaction by itself.
+    async with database.connection() if found.branch_id is None else database.transaction() as connection:
         return await _settle(connection, found, [ImportState.PROCESSING], state, message, removed)
 
 
@@ -138,7 +133,8 @@ async def _settle(
     came_to_nothing = state in (ImportState.FAILED, ImportState.CANCELLED)
     if came_to_nothing and found.spec.is_tried_first and not found.spec.validate_only:
         await import_forget_trial(connection, found.import_id)
-    await import_drop_branch(connection, found.import_id)
+    if found.branch_id is not None:
+        await import_drop_branch(connection, found.import_id)
     return True
 
 

@@ -21,14 +21,6 @@ WHERE import_id = $1
 ORDER BY batch_seq
 LIMIT 1
 
--- name: import_work_is_over
--- Whether every batch of the import is received and processed. $1 import id.
-SELECT NOT EXISTS (
-    SELECT FROM batch
-    WHERE import_id = $1
-      AND (chunks_done < chunks_received OR NOT finished)
-)
-
 -- name: import_settle
 -- Ends an import that is not being committed. $1 import id, $2 the states it may be in, $3 final state, $4 message,
 -- $5 how many records a full replacement would delete.

@@ -102,6 +102,8 @@ async def import_list(
 
 async def with_groups(database: Database, found: Import) -> Import:
     """`found` with the error groups of its stages."""
+    if not found.any_errors:
+        return found
     groups = await errors.error_group_list(database, found.import_id)
     return replace(
         found,
@@ -208,4 +210,6 @@ def import_of(row: asyncpg.Record) -> Import:
         chunks_deleted=row["chunks_deleted"],
         table_id=row["table_id"],
         branch_id=row["branch_id"],
+        any_errors=row["any_errors"],
+        work_is_over=row["work_is_over"],
     )

@@ -42,11 +42,3 @@ FROM import
 WHERE account_id = $1
   AND import_id = $2
 FOR NO KEY UPDATE
-
--- name: import_lock_shared
--- What a new batch must know of its import, which meanwhile cannot be finished. $1 account, $2 import id.
-SELECT state
-FROM import
-WHERE account_id = $1
-  AND import_id = $2
-FOR SHARE

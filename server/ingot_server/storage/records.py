@@ -31,6 +31,9 @@ HELD_BYTES_MAX = 16 << 20
 HELD_KEYS_MIN = 10
 """So many records are held in any case."""
 
+FEW_RECORDS = 200
+"""Up to so many records a statement with all of them costs less than a place for them in the database."""
+
 sql = Queries("records.sql")
 
 _COPIED = ["key", "data", "digest", "table_id", "writer"]
@@ -57,10 +60,13 @@ async def record_apply(connection: "Connection", table_id: int, writer: int, rec
     if not records:
         return Counts()
     first, repeated = _split_repeated(records)
-    await connection.execute(sql.record_stage)
     rows = [(key, text, _digest(text)) for key, text in first]
-    await connection.copy_records_to_table("incoming", records=rows, columns=["key", "data", "digest"])
-    row = await connection.fetchrow(sql.record_apply, table_id, writer)
+    if len(rows) <= FEW_RECORDS:
+        row = await connection.fetchrow(sql.record_apply_few, table_id, writer, *zip(*rows, strict=True))
+    else:
+        await connection.execute(sql.record_stage)
+        await connection.copy_records_to_table("incoming", records=rows, columns=["key", "data", "digest"])
+        row = await connection.fetchrow(sql.record_apply, table_id, writer)
     assert row is not None  # noqa: S101 an aggregate always has one row
     created, updated, superseded = row
     if repeated:

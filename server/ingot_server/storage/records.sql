@@ -47,6 +47,29 @@ SELECT
     count(*) FILTER (WHERE NOT created AND rewritten) AS superseded
 FROM written
 
+-- name: record_apply_few
+-- As record_apply, for a few records, which are not staged. $1 table id, $2 writer, $3 keys, $4 data,
+-- $5 digests, all in the same order.
+WITH written AS (
+    INSERT INTO record AS held (table_id, writer, create_time, update_time, rewritten, key, data, digest)
+    SELECT $1, $2, now(), now(), false, key, data::jsonb, digest
+    FROM unnest($3::text[], $4::text[], $5::bigint[]) AS given (key, data, digest)
+    ORDER BY key COLLATE "C"
+    ON CONFLICT (table_id, key) DO UPDATE
+    SET writer = excluded.writer,
+        update_time = excluded.update_time,
+        rewritten = held.writer = excluded.writer,
+        data = excluded.data,
+        digest = excluded.digest
+    WHERE held.data IS DISTINCT FROM excluded.data
+    RETURNING xmax = 0 AS created, rewritten
+)
+SELECT
+    count(*) FILTER (WHERE created) AS created,
+    count(*) FILTER (WHERE NOT created AND NOT rewritten) AS updated,
+    count(*) FILTER (WHERE NOT created AND rewritten) AS superseded
+FROM written
+
 -- name: record_apply_repeated
 -- Writes further records for keys that record_apply has just written or compared, so that their rows are there.
 -- $1 table id, $2 writer, $3 keys, $4 data, both in the order of the upload.

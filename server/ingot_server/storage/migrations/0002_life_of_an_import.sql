@@ -96,17 +96,30 @@ CREATE TABLE compressed_part (
 );
 ALTER TABLE compressed_part ALTER COLUMN content SET STORAGE EXTERNAL;
 
+-- A batch, and whether it has errors: what GetBatch shows.
+CREATE VIEW batch_report AS
+SELECT
+    batch.*,
+    EXISTS (
+        SELECT FROM error_group
+        WHERE error_group.import_id = batch.import_id
+          AND error_group.batch_seq = batch.batch_seq
+    ) AS any_errors
+FROM batch;
+
 -- An import with the sums of its batches: what GetImport shows. Faults that were found while the server read a file that
 -- it had fetched are `reading_rejected`, and count as those of processing.
 CREATE VIEW import_report AS
 SELECT
     import.*,
-    total.*
+    total.*,
+    EXISTS (SELECT FROM error_group WHERE error_group.import_id = import.import_id) AS any_errors
 FROM import
 CROSS JOIN LATERAL (
     SELECT
         count(*)::integer AS batch_count,
         coalesce(bool_and(batch.finished), false) AS batches_finished,
+        coalesce(bool_and(batch.finished AND batch.chunks_done = batch.chunks_received), true) AS work_is_over,
         coalesce(bool_or(batch.upload_accepted + batch.upload_rejected = 0 AND batch.finished), false) AS any_empty,
         coalesce(bool_or(batch.status_message <> ''), false) AS any_not_fetched,
         coalesce(sum(batch.committed_offset), 0)::bigint AS committed_offset,

@@ -80,6 +80,15 @@ bench-long: .venv/.server ## measure 10 million records: is the cost linear, and
 	$(BIN)/python -m bench --cases long --records 10000000 --repeat 1 --output bench/long.json \
 		$(if $(RECORDS)$(REPEAT)$(CASES),,--publish long) $(BENCH)
 
+.PHONY: faults
+faults: .venv/.dev ## import at random while processes and connections are broken, and compare with a model: ROUNDS=, SEED=
+	$(BIN)/python -m tests.faults.storm $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(OUTPUT),--output $(OUTPUT))
+
+.PHONY: soak
+soak: .venv/.dev ## an hour of mixed load with restarts, after which nothing may have grown: MINUTES=
+	$(BIN)/python -m tests.faults.soak $(if $(MINUTES),--minutes $(MINUTES))
+
 .PHONY: test-lowest
 test-lowest: .venv-lowest/.installed ## run the tests with the oldest versions of all dependencies that pyproject.toml allows
 	.venv-lowest/bin/pytest -n $(N) --dist worksteal $(PYTEST)

@@ -145,14 +145,15 @@ async def caller(server: App, database: Database) -> AsyncIterator[Caller]:
 @asynccontextmanager
 async def running_app(database_url: str, **settings: Any) -> AsyncIterator[App]:
     """A server on a database, as a replica beside others if there are."""
-    given = {
+    given: dict[str, Any] = {
         "address": "127.0.0.1:0",
         "database_url": database_url,
         "shutdown_grace_seconds": 1,
         "open_imports_max": 1_000,
         **settings,
     }
-    database = await Database.connect(database_url, max_connections=12)
+    statement_seconds = given.pop("statement_timeout_seconds", 60)
+    database = await Database.connect(database_url, max_connections=12, statement_timeout_seconds=statement_seconds)
     app = App(Settings(**given), database)
     await app.start()
     try:

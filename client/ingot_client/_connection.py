@@ -41,6 +41,8 @@ OPTIONS: Final[list[tuple[str, Any]]] = [
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # Without this the time above has no effect, and it takes another minute.
+    ("grpc.http2.ping_timeout_ms", 10_000),
     # Otherwise clients of one process share connections, also dead ones.
     ("grpc.use_local_subchannel_pool", 1),
     # A page of a thousand errors, or a record of 2 MiB, does not fit into the default of 4 MiB.

@@ -40,7 +40,7 @@ from ingot_server.rpc.reflection import add_reflection
 from ingot_server.rpc.table_service import TableService
 from ingot_server.settings import Settings
 from ingot_server.storage import accounts, batches, commits, references
-from ingot_server.storage.database import Database
+from ingot_server.storage.database import UNHURRIED_CONNECTIONS, Database
 from ingot_server.storage.embedded import EmbeddedPostgres
 from ingot_server.storage.import_creation import ImportLimits
 from ingot_server.storage.migrating import migrate
@@ -58,6 +58,7 @@ SERVICES = (
     "ingot.v1.TableService",
     "grpc.health.v1.Health",
 )
+STATEMENT_SECONDS = 60
 _HEALTH_SECONDS = 1.0
 _GRPC_OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -67,6 +68,8 @@ _GRPC_OPTIONS = [
     # A client whose machine has vanished is noticed within 30 seconds.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # Without this the time above has no effect, and it takes another minute.
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
 ]
@@ -111,9 +114,11 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
             dsn,
             max_connections=settings.database_connections,
             idle_in_transaction_seconds=settings.lease_seconds,
+            # Writing a chunk may take two leases, and is no reason for an unhurried connection.
+            statement_timeout_seconds=max(STATEMENT_SECONDS, 2 * settings.lease_seconds),
         )
         stack.push_async_callback(database.close)
-        async with database.connection() as connection:
+        async with database.connection(unhurried=True) as connection:
             await migrate(connection)
         yield database
 
@@ -149,7 +154,7 @@ async def _embedded_postgres(settings: Settings) -> AsyncIterator[str]:
         settings.data_dir,
         postgres_bin=settings.postgres_bin,
         postgres_user=settings.postgres_user,
-        max_connections=settings.processes * settings.database_connections + 20,
+        max_connections=settings.processes * (settings.database_connections + UNHURRIED_CONNECTIONS) + 20,
     )
     await postgres.start()
     keeping = asyncio.create_task(_keep_running(postgres))

@@ -120,24 +120,24 @@ async def _serve(settings: Settings, fleet: Fleet, stopping: asyncio.Event) -> N
         _spare_collector()
         host = settings.address.rpartition(":")[0]
         address = f"{host}:{server.port}"
-        print(f"Ingot listens on {address}", flush=True)
+        _tell(f"Ingot listens on {address}")
         if settings.database_url is None:
             key_file = settings.data_dir / "api-key"
-            print(f"The local API key is in {key_file}", flush=True)
-            print(f"Clients find both with: export INGOT_DATA_DIR={shlex.quote(str(settings.data_dir))}", flush=True)
-            print(f"Try: {shlex.quote(_client())} import FILE.csv --table NAME --key FIELD", flush=True)
+            _tell(f"The local API key is in {key_file}")
+            _tell(f"Clients find both with: export INGOT_DATA_DIR={shlex.quote(str(settings.data_dir))}")
+            _tell(f"Try: {shlex.quote(_client())} import FILE.csv --table NAME --key FIELD")
         else:
-            print("Make an API key for a client: ingot-server keys create", flush=True)
+            _tell("Make an API key for a client: ingot-server keys create")
         await stopping.wait()
-        print("Stopping: uploads are told where to go on, chunks in hand are finished.", flush=True)
+        _tell("Stopping: uploads are told where to go on, chunks in hand are finished.")
 
 
 async def _work(settings: Settings, fleet: Fleet, stopping: asyncio.Event) -> None:
     async with fleet.running() if settings.processes > 1 else working(settings):
         _spare_collector()
-        print("Ingot works on what other servers receive", flush=True)
+        _tell("Ingot works on what other servers receive")
         await stopping.wait()
-        print("Stopping: chunks in hand are finished.", flush=True)
+        _tell("Stopping: chunks in hand are finished.")
 
 
 async def _share(settings: Settings, role: Role) -> None:
@@ -156,6 +156,15 @@ async def _share(settings: Settings, role: Role) -> None:
         _spare_collector()
         print("ready", flush=True)
         await stopping.wait()
+
+
+def _tell(line: str) -> None:
+    """Prints a line, also if whoever read our output is gone: that is no reason to stop serving."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        # What is left in the buffer must go somewhere, or Python complains of it at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _spare_collector() -> None:

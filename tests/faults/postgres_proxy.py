@@ -2,51 +2,51 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
-Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+from tests.faults.links import Connect, Ends, Link
 
 
-class PostgresProxy:
-    """Forwards everything, until told to swallow the answer to a COMMIT."""
+class PostgresProxy(Link):
+    """Forwards everything, until told to do what networks do, or to swallow the answer to a COMMIT."""
 
-    def __init__(self) -> None:
+    def __init__(self, connect: Connect) -> None:
+        super().__init__(connect)
         self.swallow_commits = 0
         """The answers to so many COMMITs will be lost, with their connections."""
+        self.spare_commits = 0
+        """So many COMMITs are answered before that."""
         self.swallowed = 0
 
     async def forward(self, client: Ends, server: Ends) -> None:
         """Serves one connection."""
-        (from_client, to_client), (from_server, to_server) = client, server
         committing = asyncio.Event()
 
-        async def requests() -> None:
-            while data := await from_client.read(65_536):
-                if self.swallow_commits and b"COMMIT;" in data:
+        def asks(data: bytes) -> bool:
+            if self.swallow_commits and b"COMMIT;" in data:
+                if self.spare_commits:
+                    self.spare_commits -= 1
+                else:
                     self.swallow_commits -= 1
                     committing.set()
-                to_server.write(data)
-                await to_server.drain()
+            return True
 
-        async def answers() -> None:
-            while data := await from_server.read(65_536):
-                if committing.is_set():
-                    # PostgreSQL has committed, and nobody will hear of it.
-                    self.swallowed += 1
-                    return
-                to_client.write(data)
-                await to_client.drain()
+        def is_heard(data: bytes) -> bool:
+            # PostgreSQL has committed, and nobody will hear of it.
+            self.swallowed += committing.is_set()
+            return not committing.is_set()
 
-        tasks = [asyncio.create_task(requests()), asyncio.create_task(answers())]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for writer in (to_client, to_server):
-            with suppress(OSError):
-                writer.transport.abort()
+        ways = [self.carry(client[0], server[1], asks), self.carry(server[0], client[1], is_heard)]
+        await self.carry_until_one_ends(ways)
+
+
+def to_postgres(url: str) -> Connect:
+    """Leads to the PostgreSQL of a URL that names the folder of its socket."""
+    query = parse_qs(urlsplit(url).query)
+    socket = Path(query["host"][0]) / f".s.PGSQL.{query['port'][0]}"
+    return lambda: asyncio.open_unix_connection(str(socket))
 
 
 @asynccontextmanager
@@ -54,23 +54,10 @@ async def postgres_proxy(folder: Path, url: str) -> AsyncIterator[tuple[Postgres
     """A proxy before the PostgreSQL of `url`, and the address to use instead."""
     parts = urlsplit(url)
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    port = query.get("port", "5432")
-    target = Path(query["host"]) / f".s.PGSQL.{port}"
-    proxy = PostgresProxy()
-    connections: set[asyncio.Task[None]] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        current = asyncio.current_task()
-        assert current is not None
-        connections.add(current)
-        current.add_done_callback(connections.discard)
-        await proxy.forward((reader, writer), await asyncio.open_unix_connection(str(target)))
-
-    listener = await asyncio.start_unix_server(connected, str(folder / f".s.PGSQL.{port}"))
+    proxy = PostgresProxy(to_postgres(url))
+    listener = await asyncio.start_unix_server(proxy.accept, str(folder / f".s.PGSQL.{query['port']}"))
     try:
         yield proxy, urlunsplit(parts._replace(query=urlencode({**query, "host": str(folder)})))
     finally:
         listener.close()
-        for task in list(connections):
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        await proxy.close()

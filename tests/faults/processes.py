@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 ESTABLISHED = "01"
 """As /proc/net/tcp has it."""
@@ -72,39 +73,55 @@ def _open_files(pid: int) -> set[str]:
     return found
 
 
+CLOCK = """
+import runpy, sys, time
+seconds, clock = float(sys.argv.pop(1)) * 3600, time.time
+time.time = lambda: clock() + seconds
+runpy.run_module("ingot_server", run_name="__main__")
+"""
+"""A server whose clock is wrong by so many hours."""
+PROGRAM = ("-m", "ingot_server")
+
+
 @asynccontextmanager
-async def server_process(*arguments: str, **settings: object) -> AsyncIterator[ServerProcess]:
+async def server_process(
+    *arguments: str,
+    log: int | IO[bytes] = asyncio.subprocess.PIPE,
+    clock_hours_ahead: float | None = None,
+    **settings: object,
+) -> AsyncIterator[ServerProcess]:
     """Starts a server that says its address; it is killed at the end if it still runs."""
-    async with _process("serve", *arguments, **settings) as (process, line):
+    program = PROGRAM if clock_hours_ahead is None else ("-c", CLOCK, str(clock_hours_ahead))
+    async with _process((*program, "serve", *arguments), settings, log) as (process, line):
         if not line.startswith("Ingot listens on "):
-            assert process.stderr is not None
-            raise AssertionError(f"the server did not start: {line} {(await process.stderr.read()).decode()}")
+            said = await process.stderr.read() if process.stderr is not None else b""
+            raise AssertionError(f"the server did not start: {line} {said.decode()}")
         yield ServerProcess(process, line.removeprefix("Ingot listens on ").strip())
 
 
 @asynccontextmanager
 async def worker_process(*arguments: str, **settings: object) -> AsyncIterator[ServerProcess]:
     """Starts workers without an API; they are killed at the end if they still run."""
-    async with _process("work", *arguments, **settings) as (process, _):
+    async with _process((*PROGRAM, "work", *arguments), settings) as (process, _):
         yield ServerProcess(process, "")
 
 
 @asynccontextmanager
-async def _process(*arguments: str, **settings: object) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def _process(
+    words: Sequence[str], settings: Mapping[str, object], log: int | IO[bytes] = asyncio.subprocess.PIPE
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """The process, and the first line that it prints."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("INGOT_")}
     environment |= {f"INGOT_{name.upper()}": str(value) for name, value in settings.items()}
     environment.setdefault("INGOT_ADDRESS", "127.0.0.1:0")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "ingot_server",
-        *arguments,
+        *words,
         env=environment,
         cwd=Path("/"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=log,
     )
     try:
         assert process.stdout is not None

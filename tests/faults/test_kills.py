@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import grpc
@@ -212,3 +213,60 @@ async def test_uploads_of_a_client_that_is_killed_stay_open(database_url: str, k
         counts = ended.counts
         assert counts.received == counts.created + counts.superseded + counts.pending
         assert len(await caller.table()) == counts.created
+
+
+async def test_who_asks_twice_does_not_wait(database_url: str, key: str) -> None:
+    stop = asyncio.Event()
+    async with (
+        server_process(database_url=database_url, lease_seconds=1, shutdown_grace_seconds=600) as server,
+        Caller(server.address, key) as caller,
+        aio.insecure_channel(server.address) as channel,
+    ):
+        import_id = await caller.create()
+        call = caller.batches.UploadBatch(slowly(import_id, stop))
+        await committed(caller, import_id, 5_000)
+        answers = health_stub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
+        await answers.read()
+        server.process.send_signal(signal.SIGTERM)
+        # Only one that drains says so; this call keeps it from ending by itself.
+        while (await answers.read()).status != health_pb2.HealthCheckResponse.NOT_SERVING:
+            pass
+        server.process.send_signal(signal.SIGINT)
+        assert await server.ended() == 130
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call
+        stop.set()
+    async with server_process(database_url=database_url) as server, Caller(server.address, key) as caller:
+        await caller.upload(messages(import_id, (await caller.batch(import_id)).committed_offset))
+        await expect_exactly_once(caller, import_id)
+
+
+async def test_a_server_whose_output_nobody_reads_any_more_works_and_stops_in_order(
+    database_url: str, key: str
+) -> None:
+    async with server_process(database_url=database_url, log_level="DEBUG") as server:
+        for pipe in (server.process.stdout, server.process.stderr):
+            assert pipe is not None
+            pipe._transport.close()  # type: ignore[attr-defined]
+        async with Caller(server.address, key) as caller:
+            import_id = await caller.create()
+            await caller.upload(messages(import_id, 0))
+            await expect_exactly_once(caller, import_id)
+        server.process.terminate()
+        assert await server.process.wait() == 0
+
+
+async def test_the_clocks_of_servers_may_differ_by_hours(database_url: str, key: str) -> None:
+    """One is an hour behind and one ahead, and what the first has begun the second ends, in the time of a lease."""
+    behind = server_process(database_url=database_url, lease_seconds=1, clock_hours_ahead=-1)
+    ahead = server_process(database_url=database_url, lease_seconds=1, clock_hours_ahead=1)
+    async with behind as first, ahead as second:
+        async with Caller(first.address, key) as caller, Caller(second.address, key) as other:
+            import_id = await caller.create()
+            await caller.upload(messages(import_id, 0))
+            first.kill()
+            # A lease that was written by the wrong clock would last for hours, or for no time at all.
+            await expect_exactly_once(other, import_id)
+            ended = await other.get(import_id)
+            begin, end = ended.create_time.ToDatetime(UTC), ended.finish_time.ToDatetime(UTC)
+            assert begin < end < begin + timedelta(minutes=30)

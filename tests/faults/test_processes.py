@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -192,7 +193,7 @@ async def test_a_second_server_on_the_same_port_is_refused(database_url: str, fi
 
 
 async def test_what_is_wrong_for_all_processes_is_said_once(database_url: str) -> None:
-    nowhere = {"tls_certificate": "/nowhere/certificate", "tls_key": "/nowhere/key"}
+    nowhere: dict[str, Any] = {"tls_certificate": "/nowhere/certificate", "tls_key": "/nowhere/key"}
     with pytest.raises(AssertionError) as failed:
         async with server_process(database_url=database_url, processes=3, **nowhere):
             pass

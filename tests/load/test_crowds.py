@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -56,7 +57,7 @@ class Crowd:
 
 
 @asynccontextmanager
-async def crowd_at(database_url: str, database: Database, **settings: object) -> AsyncIterator[Crowd]:
+async def crowd_at(database_url: str, database: Database, **settings: Any) -> AsyncIterator[Crowd]:
     keys = [(await create_key(database, name, list(SCOPES), "test", None)).text for name in ("crowd", "other")]
     async with server_process(database_url=database_url, **settings) as server:
         async with Caller(server.address, keys[0]) as crowd, Caller(server.address, keys[1]) as other:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -42,7 +43,7 @@ def expect_nothing_planted(text: str, *secrets: str) -> None:
 
 
 @asynccontextmanager
-async def told_by(database_url: str, **settings: object) -> AsyncIterator[tuple[ServerProcess, list[str]]]:
+async def told_by(database_url: str, **settings: Any) -> AsyncIterator[tuple[ServerProcess, list[str]]]:
     """A server as it is shipped, and what it has told when it has ended."""
     url = database_url.replace("@/", f":{PASSWORD}@/", 1)
     assert PASSWORD in url

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -22,6 +22,13 @@ _TRANSIENT_CLASSES = ("08", "28", "3D", "53", "57P", "58", "XX")
 _TRANSIENT_STATES = ("40001", "40P01", "40003", "55P03", "25006", "57014", "25P03", "55000")
 _REFUSED_CLASSES = ("22", "23", "54")
 _SET_LIMITS = "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS given (name, value)"
+SILENCE_SECONDS = 5.0
+"""How much longer than its time limit a statement may take to be answered. PostgreSQL would have ended it by then, so
+the way to it is broken."""
+IDLE_SECONDS = 300.0
+"""How long a connection is kept that nobody uses."""
+UNHURRIED_CONNECTIONS = 3
+"""Beside the others, for statements that may take an hour: of two commits, and of an index."""
 BRIEF_LOCK_SECONDS = 0.9
 """How long those who write a few records wait for others. PostgreSQL looks for deadlocks after a second, and ends
 whoever has waited so long: that must not be a commit, which has written for minutes, but whoever is in its way."""
@@ -50,7 +57,9 @@ def database_errors() -> Iterator[None]:
             raise DatabaseUnavailable(
                 "Somebody else is writing the same records, perhaps an import that is being committed: try again."
             ) from error
-        if state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES:
+        # A table was altered, as by the migration of a newer server; within a transaction asyncpg does not try again.
+        outdated = isinstance(error, asyncpg.InvalidCachedStatementError)
+        if outdated or state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES:
             raise DatabaseUnavailable from error
         if state.startswith(_REFUSED_CLASSES):
             raise DataRefused(state, type(error).__name__) from error
@@ -61,11 +70,19 @@ def database_errors() -> Iterator[None]:
 
 
 class Database:
-    """A pool of connections to one PostgreSQL database."""
+    """Pools of connections to one PostgreSQL database."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", acquire_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        unhurried: "asyncpg.Pool[asyncpg.Record]",
+        acquire_timeout_seconds: float,
+        statement_timeout_seconds: float,
+    ) -> None:
         self.pool = pool
+        self._unhurried = unhurried
         self._acquire_timeout_seconds = acquire_timeout_seconds
+        self._statement_timeout_seconds = statement_timeout_seconds
 
     @classmethod
     async def connect(
@@ -77,18 +94,23 @@ class Database:
         acquire_timeout_seconds: float = 10,
         statement_timeout_seconds: float = 60,
     ) -> "Database":
-        """Opens the pool; DatabaseUnavailable if the database cannot be reached.
+        """Opens the pools; DatabaseUnavailable if the database cannot be reached.
 
         A process that hangs within a transaction keeps its locks for `idle_in_transaction_seconds`; nobody can take
         over its work before.
         """
         milliseconds = _milliseconds(statement_timeout_seconds)
-        with database_errors():
-            pool = await asyncpg.create_pool(
+
+        async def opened(
+            connections_min: int, connections_max: int, answer_seconds: float | None, idle_seconds: float
+        ) -> Any:
+            return await asyncpg.create_pool(
                 dsn,
-                min_size=1,
-                max_size=max_connections,
+                min_size=connections_min,
+                max_size=connections_max,
                 timeout=acquire_timeout_seconds,
+                command_timeout=answer_seconds,
+                max_inactive_connection_lifetime=idle_seconds,
                 # Nothing of ours changes a session, so the round trip that resets it is saved.
                 reset=_no_reset,
                 server_settings={
@@ -101,14 +123,29 @@ class Database:
                     "client_min_messages": "warning",
                 },
             )
-        return cls(pool, acquire_timeout_seconds)
+
+        with database_errors():
+            pool = await opened(1, max_connections, statement_timeout_seconds + SILENCE_SECONDS, IDLE_SECONDS)
+            # Nobody would notice that one of these has fallen silent since its last use, so none is kept.
+            unhurried = await opened(0, UNHURRIED_CONNECTIONS, None, 1)
+        return cls(pool, unhurried, acquire_timeout_seconds, statement_timeout_seconds)
 
     @asynccontextmanager
-    async def connection(self) -> "AsyncIterator[Connection]":
-        """A connection of the pool. Raises DatabaseUnavailable if none is free in time."""
+    async def connection(self, *, unhurried: bool = False) -> "AsyncIterator[Connection]":
+        """A connection; an unhurried one if its statements have no time limit, or a long one.
+
+        Raises DatabaseUnavailable if none is free in time, and if a statement gets no answer.
+        """
+        pool = self._unhurried if unhurried else self.pool
         with database_errors():
-            async with self.pool.acquire(timeout=self._acquire_timeout_seconds) as connection:
-                yield connection
+            async with pool.acquire(timeout=self._acquire_timeout_seconds) as connection:
+                try:
+                    with ended_if_silent(connection):
+                        yield connection
+                except (asyncpg.ReadOnlySQLTransactionError, asyncpg.InterfaceError, TimeoutError):
+                    # After a failover the others lead to the wrong server too, or nowhere, and none of them says so.
+                    await pool.expire_connections()
+                    raise
 
     @asynccontextmanager
     async def transaction(
@@ -116,16 +153,19 @@ class Database:
     ) -> "AsyncIterator[Connection]":
         """A connection of the pool within a transaction, whose statements may have time limits of their own."""
         limits = {"statement_timeout": statement_timeout_seconds, "lock_timeout": lock_timeout_seconds}
-        async with self.connection() as connection, connection.transaction():
-            await _limit(connection, limits)
-            yield connection
+        unhurried = (statement_timeout_seconds or 0) > self._statement_timeout_seconds
+        async with self.connection(unhurried=unhurried) as connection, connection.transaction():
+            with ended_if_silent(connection):
+                await _limit(connection, limits)
+                yield connection
 
     @asynccontextmanager
     async def rehearsal(self) -> "AsyncIterator[Connection]":
         """A connection of the pool within a transaction that is rolled back in any case, and waits for nobody long."""
         async with self.connection() as connection, rolled_back(connection):
-            await _limit(connection, {"lock_timeout": BRIEF_LOCK_SECONDS})
-            yield connection
+            with ended_if_silent(connection):
+                await _limit(connection, {"lock_timeout": BRIEF_LOCK_SECONDS})
+                yield connection
 
     async def retrying(self, attempt: Callable[[], Awaitable[T]], *, tries: int = 5) -> T:
         """The result of `attempt`, tried again on a fresh connection while the database is unavailable.
@@ -155,11 +195,25 @@ class Database:
             return rows_touched(await connection.execute(query, *arguments))
 
     async def close(self) -> None:
-        """Closes the pool; connections that are still in use after a while are cut."""
-        try:
-            await asyncio.wait_for(self.pool.close(), timeout=10)
-        except TimeoutError:
-            self.pool.terminate()
+        """Closes the pools; connections that are still in use after a while are cut."""
+        for pool in (self._unhurried, self.pool):
+            try:
+                await asyncio.wait_for(pool.close(), timeout=10)
+            except TimeoutError:
+                pool.terminate()
+
+
+@contextmanager
+def ended_if_silent(connection: "Connection") -> Iterator[None]:
+    """Ends a connection that can only read, or does not answer. To be used within each transaction and savepoint.
+
+    Their ROLLBACK would wait without limit for the answer that did not come.
+    """
+    try:
+        yield
+    except (asyncpg.ReadOnlySQLTransactionError, TimeoutError):
+        connection.terminate()
+        raise
 
 
 @asynccontextmanager

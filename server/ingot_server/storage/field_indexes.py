@@ -64,7 +64,7 @@ async def field_index_build_next(database: Database) -> bool:
     """
     if await database.fetchrow(sql.field_index_next) is None:
         return False
-    async with database.connection() as connection, _alone(connection) as alone:
+    async with database.connection(unhurried=True) as connection, _alone(connection) as alone:
         row = await connection.fetchrow(sql.field_index_next) if alone else None
         if row is None:
             return False

@@ -14,7 +14,7 @@ from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.filters import Condition, Order, Own
 from ingot_server.domain.progress import Counts
 from ingot_server.storage.copying import escaped
-from ingot_server.storage.database import Database, rows_touched
+from ingot_server.storage.database import Database, ended_if_silent, rows_touched
 from ingot_server.storage.identifiers import Identifier, identifier_add
 from ingot_server.storage.looking_up import LOOK_UPS_MANY, looking_up_many
 from ingot_server.storage.record_pages import After, Scope, page_query, page_rows
@@ -115,9 +115,10 @@ async def record_create(
     lines = await asyncio.to_thread(_copy_lines, records, table_id, writer)
     try:
         async with connection.transaction():
-            # As text, which is made for all records at once: asyncpg would take longer for them than PostgreSQL.
-            await connection.copy_to_table("record", source=io.BytesIO(lines), columns=_COPIED, format="text")
-            await identifier_add(connection, table_id, given)
+            with ended_if_silent(connection):
+                # As text, which is made for all records at once: asyncpg would take longer for them than PostgreSQL.
+                await connection.copy_to_table("record", source=io.BytesIO(lines), columns=_COPIED, format="text")
+                await identifier_add(connection, table_id, given)
     except asyncpg.UniqueViolationError:
         return None
     return Counts(received=len(records), created=len(records))

@@ -1,0 +1,243 @@
+"""Streams that break, stall or carry nonsense: nothing that was not declared finished is taken for finished."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+
+from ingot.v1 import batch_pb2, import_pb2, stage_pb2
+from ingot.v1 import import_service_pb2 as pb
+from ingot.v1 import record_service_pb2 as rs
+from ingot_server import app
+from ingot_server.app import create_key
+from ingot_server.domain.api_keys import SCOPES
+from ingot_server.storage.database import Database
+from tests.calling import Caller, Upload, reason_of, records
+from tests.conftest import running_app
+from tests.faults.links import tcp_link, to_address
+from tests.faults.processes import server_process
+
+MIB = 1 << 20
+
+
+def parts(rows: int, per_message: int = 100, start: int = 0) -> list[Upload]:
+    """An upload without its begin and its finish."""
+    return [
+        records([{"id": row} for row in range(at, min(at + per_message, rows))], offset=at)
+        for at in range(start, rows, per_message)
+    ]
+
+
+async def expect_the_rest_gets_through(caller: Caller, import_id: str, rows: int) -> None:
+    """The batch is open and holds no more than was sent; whoever goes on ends with every record once."""
+    batch = await caller.batch(import_id)
+    assert not batch.finished
+    assert batch.committed_offset <= rows
+    assert (await caller.get(import_id)).state == import_pb2.IMPORT_STATE_RECEIVING
+    first = Upload(import_id=import_id, batch_id="b", offset=batch.committed_offset)
+    rest = parts(rows, start=batch.committed_offset)
+    await caller.upload([first, *rest, Upload(finish=batch_pb2.Finish(total=rows))])
+    ended = await caller.finish(import_id)
+    assert ended.counts == stage_pb2.RecordCounts(received=rows, created=rows)
+
+
+async def test_a_deadline_within_an_upload_finishes_nothing(caller: Caller) -> None:
+    import_id = await caller.create()
+    await caller.upload([Upload(import_id=import_id, batch_id="b")])
+
+    async def endless() -> AsyncIterator[Upload]:
+        yield Upload(import_id=import_id, batch_id="b")
+        for message in parts(2_000):
+            yield message
+        await asyncio.Event().wait()
+
+    for milliseconds in range(5, 200, 10):
+        with pytest.raises(aio.AioRpcError) as late:
+            await caller.batches.UploadBatch(endless(), timeout=milliseconds / 1000)
+        assert late.value.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.ABORTED)
+    await expect_the_rest_gets_through(caller, import_id, 2_000)
+
+
+async def test_a_message_that_is_too_large_ends_the_stream_and_not_the_batch(caller: Caller) -> None:
+    import_id = await caller.create()
+    begun = Upload(import_id=import_id, batch_id="b")
+    too_large = Upload(data=bytes(app.MESSAGE_BYTES_MAX + 1), offset=300)
+    with pytest.raises(aio.AioRpcError) as refused:
+        await caller.upload([begun, *parts(300), too_large])
+    assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    await expect_the_rest_gets_through(caller, import_id, 300)
+
+
+@pytest.mark.parametrize("nonsense", [b"\xff\xff\xff", b"\x0a\xff", b"\x0a\x02\xc3\x28"], ids=["tag", "length", "utf8"])
+async def test_a_garbled_message_is_refused_and_what_came_before_it_kept(caller: Caller, nonsense: bytes) -> None:
+    import_id = await caller.create()
+    sent = [Upload(import_id=import_id, batch_id="b"), *parts(300)]
+    call: Any = caller.channel.stream_unary("/ingot.v1.BatchService/UploadBatch")
+    with pytest.raises(aio.AioRpcError) as refused:
+        await call(iter([*(message.SerializeToString() for message in sent), nonsense]))
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "expected a message of the type" in (refused.value.details() or "")
+    await expect_the_rest_gets_through(caller, import_id, 300)
+
+
+async def test_a_client_whose_machine_vanishes_is_let_go(
+    caller: Caller, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient = {"grpc.keepalive_time_ms": 200, "grpc.http2.ping_timeout_ms": 200}
+    options = [(name, impatient.get(name, value)) for name, value in app._GRPC_OPTIONS]
+    monkeypatch.setattr(app, "_GRPC_OPTIONS", options)
+    gone = asyncio.Event()
+    async with running_app(database_url) as server, tcp_link(to_address(f"127.0.0.1:{server.port}")) as (link, address):
+        ended = server._receiver.receive
+
+        async def receive(*arguments: Any) -> None:
+            try:
+                await ended(*arguments)
+            finally:
+                gone.set()
+
+        monkeypatch.setattr(server._receiver, "receive", receive)
+        async with Caller(address, caller.key) as beyond:
+            import_id = await beyond.create()
+            call: Any = beyond.batches.UploadBatch()
+            for message in [Upload(import_id=import_id, batch_id="b"), *parts(300)]:
+                await call.write(message)
+            while not (await caller.batch(import_id)).committed_offset:
+                pass
+            link.stall()
+            # The client says nothing, and neither does anybody say that it is gone.
+            await gone.wait()
+            call.cancel()
+    await expect_the_rest_gets_through(caller, import_id, 300)
+
+
+async def test_clients_that_go_away_within_an_answer_are_no_fault_of_the_server(
+    caller: Caller, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await caller.run([{"id": row, "text": "x" * 10_000} for row in range(300)])
+    async with running_app(database_url) as server, tcp_link(to_address(f"127.0.0.1:{server.port}")) as (link, address):
+        for _ in range(3):
+            async with Caller(address, caller.key) as beyond:
+                export = rs.ExportRecordsRequest(table="things")
+                calls: list[Any] = [beyond.records.ExportRecords(export) for _ in range(40)]
+                for call in calls:
+                    await call.read()
+                link.reset()
+                for call in calls:
+                    # One may have all that it asked for.
+                    with suppress(aio.AioRpcError):
+                        while await call.read() is not aio.EOF:
+                            pass
+    assert [entry.getMessage() for entry in caplog.records if entry.levelno >= logging.ERROR] == []
+
+
+async def test_a_watcher_that_reads_late_misses_nothing_but_states_between(caller: Caller) -> None:
+    import_id = await caller.create()
+    answers: Any = caller.imports.WatchImport(pb.WatchImportRequest(import_id=import_id))
+    await answers.read()
+    rows = 3_000
+    for at in range(0, rows, 10):
+        part = records([{"id": row} for row in range(at, at + 10)], import_id=import_id, batch_id="b", offset=at)
+        await caller.upload([part])
+    await caller.upload([Upload(import_id=import_id, batch_id="b", offset=rows, finish=batch_pb2.Finish(total=rows))])
+    ended = await caller.finish(import_id)
+    received = [answer.import_job.counts.received async for answer in answers if not answer.heartbeat]
+    assert received == sorted(received)
+    assert received[-1] == ended.counts.received == rows
+
+
+async def test_a_client_that_is_faster_than_the_database_is_held_back(database: Database, database_url: str) -> None:
+    await database.fetch(
+        """
+        CREATE FUNCTION crawl() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_sleep(0.2); RETURN new; END $$
+        """
+    )
+    await database.fetch("CREATE TRIGGER crawl BEFORE INSERT ON chunk FOR EACH ROW EXECUTE FUNCTION crawl()")
+    key = await create_key(database, "acme", list(SCOPES), "test", None)
+    async with server_process(database_url=database_url) as server, Caller(server.address, key.text) as caller:
+        import_id = await caller.create()
+        rows = [{"id": row, "text": "x" * 1_000} for row in range(1_000)]
+        message = records(rows, import_id=import_id, batch_id="b")
+        await caller.upload([message])
+        before = resident_bytes(server.process.pid)
+        sent, taken = 200, 0
+
+        def messages() -> Iterator[Upload]:
+            nonlocal taken
+            for number in range(sent):
+                taken = number
+                message.offset = number * 1_000
+                yield message
+
+        call = caller.batches.UploadBatch(messages())
+        while taken < sent // 4:
+            await asyncio.sleep(0.01)
+            assert taken * 1_000 < (await caller.batch(import_id)).committed_offset + 30_000
+            assert resident_bytes(server.process.pid) - before < 100 * MIB
+        call.cancel()
+
+
+def resident_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise ProcessLookupError
+
+
+async def test_calls_that_are_cancelled_anywhere_leave_no_transaction_open(caller: Caller, database: Database) -> None:
+    import_id = await caller.create()
+    written = parts(300)[0].records
+
+    async def write() -> None:
+        await caller.records.WriteRecords(rs.WriteRecordsRequest(table="others", key_fields=["id"], records=written))
+
+    for number in range(100):
+        first = Upload(import_id=import_id, batch_id=f"b{number}")
+        messages = [first, *parts(300), Upload(finish=batch_pb2.Finish(total=300))]
+        tasks = [asyncio.create_task(caller.upload(messages)), asyncio.create_task(write())]
+        # Each round a little later.
+        await asyncio.sleep(number / 2_000)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    idle = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '1 s'"""
+    await database.fetch("SELECT pg_sleep(1.2)")
+    assert [tuple(row) for row in await database.fetch(idle)] == [(0,)]
+    # All connections are free again.
+    await asyncio.gather(*(caller.get(import_id) for _ in range(50)))
+    ended = await caller.run([{"id": 1}], "after")
+    assert ended.state == import_pb2.IMPORT_STATE_SUCCEEDED
+
+
+async def test_of_two_who_finish_while_a_third_appends_all_are_told_the_same(caller: Caller, database_url: str) -> None:
+    async with running_app(database_url) as other, Caller(f"127.0.0.1:{other.port}", caller.key) as second:
+        for number in range(20):
+            import_id = await caller.create(f"t{number}")
+            await caller.upload([records([{"id": 1}], import_id=import_id, batch_id="a", finish=True)])
+            request = pb.FinishImportRequest(import_id=import_id)
+            appended, *finished = await asyncio.gather(
+                second.upload([records([{"id": 2}], import_id=import_id, batch_id="b", finish=True)]),
+                caller.imports.FinishImport(request),
+                second.imports.FinishImport(request),
+                return_exceptions=True,
+            )
+            for answer in finished:
+                if isinstance(answer, BaseException):
+                    # The upload of the third was under way.
+                    assert isinstance(answer, aio.AioRpcError)
+                    assert reason_of(answer).reason == "BATCH_UNFINISHED"
+            ended = await caller.finish(import_id)
+            taken = not isinstance(appended, BaseException)
+            if not taken:
+                assert isinstance(appended, aio.AioRpcError)
+                assert reason_of(appended).reason in ("IMPORT_STATE", "BATCH_FINISHED")
+            assert ended.counts == stage_pb2.RecordCounts(received=1 + taken, created=1 + taken)
+            assert len(await caller.table(f"t{number}")) == 1 + taken

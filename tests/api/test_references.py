@@ -113,10 +113,10 @@ XLSX = workbook(["id", "name"], *([row["id"], row["name"]] for row in ROWS))
         ("people.json", ARRAY, {}),
         ("people.xlsx", XLSX, {}),
         ("people.parquet", parquet(ROWS), {}),
-        ("people.csv.gz", gzip.compress(CSV), {}),
-        ("people.json.gz", gzip.compress(ARRAY), {}),
+        ("people.csv.gz", gzip.compress(CSV, mtime=0), {}),
+        ("people.json.gz", gzip.compress(ARRAY, mtime=0), {}),
         ("people.ndjson.zst", zstd.compress(NDJSON), {}),
-        ("export", gzip.compress(CSV), {"type": "FILE_TYPE_CSV", "compression": "COMPRESSION_GZIP"}),
+        ("export", gzip.compress(CSV, mtime=0), {"type": "FILE_TYPE_CSV", "compression": "COMPRESSION_GZIP"}),
         ("people.txt", zstd.compress(CSV), {"type": "FILE_TYPE_CSV", "compression": "COMPRESSION_ZSTD"}),
         ("people.csv.gz", CSV, {"compression": "COMPRESSION_NONE"}),
         ("people.csv", CSV.decode().encode("utf-16"), {"encoding": "utf-16"}),
@@ -138,7 +138,7 @@ async def test_every_format_is_fetched_by_its_name_or_as_is_said(
 
 
 async def test_a_file_of_this_machine_is_read_below_a_folder_that_is_allowed(caller: Caller, tmp_path: Path) -> None:
-    (tmp_path / "people.csv.gz").write_bytes(gzip.compress(CSV))
+    (tmp_path / "people.csv.gz").write_bytes(gzip.compress(CSV, mtime=0))
     ended = await referenced(caller, f"file://{tmp_path}/people.csv.gz")
     assert (ended.state, ended.counts.created) == (SUCCEEDED, 3)
 
@@ -146,10 +146,10 @@ async def test_a_file_of_this_machine_is_read_below_a_folder_that_is_allowed(cal
 @pytest.mark.parametrize(
     ("name", "coding", "content"),
     [
-        ("people.csv", "gzip", gzip.compress(CSV)),
-        ("people.csv.gz", "gzip", gzip.compress(CSV)),
+        ("people.csv", "gzip", gzip.compress(CSV, mtime=0)),
+        ("people.csv.gz", "gzip", gzip.compress(CSV, mtime=0)),
         ("people.ndjson", "zstd", zstd.compress(NDJSON)),
-        ("people.csv", "aws-chunked, GZIP", gzip.compress(CSV)),
+        ("people.csv", "aws-chunked, GZIP", gzip.compress(CSV, mtime=0)),
         ("people.csv", "identity", CSV),
     ],
 )
@@ -218,8 +218,8 @@ async def test_empty_payloads_fail_the_upload(caller: Caller, content: bytes) ->
     ("name", "content", "why"),
     [
         ("people.csv.gz", CSV, "not gzip"),
-        ("people.csv.gz", gzip.compress(CSV)[:-4], "cut off"),
-        ("people.csv.zst", gzip.compress(CSV), "not Zstandard"),
+        ("people.csv.gz", gzip.compress(CSV, mtime=0)[:-4], "cut off"),
+        ("people.csv.zst", gzip.compress(CSV, mtime=0), "not Zstandard"),
         ("people.xlsx", CSV, "cannot be read as an Excel workbook"),
         ("people.xlsx", workbook(["id", "id"], [1, 2]), "both named"),
         ("people.parquet", CSV, "cannot be read as Parquet"),

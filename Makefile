@@ -29,6 +29,11 @@ run: .venv/.server ## start the server alone, on embedded PostgreSQL, until Ctrl
 test: .venv/.dev ## run the whole test suite, in N processes
 	$(BIN)/pytest -n $(N) --dist worksteal $(PYTEST)
 
+.PHONY: fuzz
+fuzz: .venv/.dev ## try hostile inputs, others each time: MINUTES=5, TARGET=csv, SEED=1; GUIDED=1 with atheris
+	@$(BIN)/python -m tests.fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(if $(TARGET),--target $(TARGET)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(GUIDED),--guided)
+
 .PHONY: check
 check: .venv/.dev check-stubs ## lint, types, import contracts, stubs are current, protos
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ Whatever else would depend on how far the server has come waits first.
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar
@@ -27,18 +27,28 @@ from tests.calling import Caller, Upload, reason_of
 SETTLE_SECONDS = 20
 COUNTS = ("received", *OUTCOMES, "pending")
 Answer = TypeVar("Answer")
+Content = bytes | list[bytes]
 
 
 class Driver:
     """One account on several servers, and what the model says of it."""
 
-    def __init__(self, callers: Sequence[Caller], sandbox: Caller, account: Account) -> None:
+    def __init__(
+        self,
+        callers: Sequence[Caller],
+        sandbox: Caller,
+        account: Account,
+        expire_leases: Callable[[], Awaitable[object]],
+    ) -> None:
         self.callers = callers
         self.sandbox = sandbox
         self.account = account
         self.ids: dict[int, str] = {}
         self.busy: set[int] = set()
         self.refused: set[int] = set()
+        self.is_expiring = False
+        """Whether leases do not last while imports are waited for."""
+        self._expire_leases = expire_leases
         self._calls = count()
 
     @property
@@ -88,8 +98,10 @@ class Driver:
         is_torn: bool,
         is_file: bool,
         lane: int | None,
+        mishap: str = "",
+        cut: int = 0,
     ) -> None:
-        """Sends records, or a file of them, to a batch, in one call or, torn, in several."""
+        """Sends records, or a file of them, to a batch, in one call or, torn, in several; a mishap precedes each."""
         await self.alone(one)
         expected = self._if_receiving(one)
         batch = one.batches.get(batch_id)
@@ -105,17 +117,14 @@ class Driver:
             offset = batch.size
             sent = [text for part in stream for text in part]
             ends = is_last and number == len(streams) - 1
-            messages = [Upload(import_id=self.ids[one.number], batch_id=batch_id, offset=offset)]
-            if batch.is_file:
-                messages[0].format.type = batch_pb2.FILE_TYPE_NDJSON
-                messages += [Upload(data=b"".join(text + b"\n" for text in part)) for part in stream]
-            else:
-                messages += [Upload(records=[record_pb2.Record(json=text) for text in part]) for part in stream]
+            messages = self._messages(one, batch_id, batch, stream)
             if ends:
                 messages.append(Upload(finish=batch_pb2.Finish(total=offset + batch.size_of(sent))))
             if "" not in expected and not sent and batch_id in one.batches:
                 # Nothing is asked for.
                 return
+            if "" in expected and mishap:
+                await self._suffer(mishap, cut, messages, expected)
             answer = await self.answered(self.caller.batches.UploadBatch(iter(messages)), *expected)
             if answer is None and "" not in expected:
                 return
@@ -128,6 +137,73 @@ class Driver:
                 self.refused.add(one.number)
                 return
             batch.is_finished = ends
+
+    def _messages(self, one: Import, batch_id: str, batch: Batch, stream: Sequence[Sequence[bytes]]) -> list[Upload]:
+        """The messages with some parts, of which the first has nothing else."""
+        messages = [Upload(import_id=self.ids[one.number], batch_id=batch_id, offset=batch.size)]
+        if batch.is_file:
+            messages[0].format.type = batch_pb2.FILE_TYPE_NDJSON
+            return messages + [Upload(data=b"".join(text + b"\n" for text in part)) for part in stream]
+        return messages + [Upload(records=[record_pb2.Record(json=text) for text in part]) for part in stream]
+
+    async def _suffer(self, mishap: str, cut: int, messages: Sequence[Upload], expected: set[str]) -> None:
+        """Lets something go wrong before an upload; whatever comes of it, the upload can be made as it was meant."""
+        first, *parts = messages
+        content = joined(parts)
+        size = len(content)
+        refused = expected - {""}
+        upload = self.caller.batches.UploadBatch
+        match mishap:
+            case "twins":
+                calls = [caller.batches.UploadBatch(iter(messages)) for caller in self.callers]
+                await asyncio.gather(*(self.answered(call, *expected, "UPLOAD_CONFLICT") for call in calls))
+            case "gap" if size:
+                early = copied(first, content, offset=first.offset + 1 + cut)
+                await self.answered(upload(iter([early])), *refused, "OFFSET_GAP")
+            case "reordered" if size > 1:
+                middle = 1 + cut % (size - 1)
+                late = copied(first, content[middle:], offset=first.offset + middle)
+                await self.answered(upload(iter([late, copied(first, content[:middle])])), *refused, "OFFSET_GAP")
+            case "wrong total":
+                wrong = copied(first)
+                wrong.finish.total = first.offset + 1 + cut
+                await self.answered(upload(iter([wrong])), *refused, "TOTAL_MISMATCH")
+            case "cut":
+                await self._cut_off(copied(first, content[: cut % (size + 1)]))
+                await self._go_on(first, parts, content, expected)
+
+    async def _cut_off(self, message: Upload) -> None:
+        """Begins an upload, and goes away when a message was sent."""
+        sent, never = asyncio.Event(), asyncio.Event()
+
+        async def stream() -> AsyncIterator[Upload]:
+            yield message
+            sent.set()
+            await never.wait()
+
+        call = self.caller.batches.UploadBatch(stream())
+        ended = asyncio.ensure_future(call.code())
+        ended.add_done_callback(lambda _: sent.set())
+        await sent.wait()
+        call.cancel()
+
+    async def _go_on(self, first: Upload, parts: Sequence[Upload], content: Content, expected: set[str]) -> None:
+        """Goes on with an upload that was cut off from where it has come to, until nobody else is about it."""
+        finish = [Upload(finish=part.finish) for part in parts if part.HasField("finish")]
+        request = bs.GetBatchRequest(import_id=first.import_id, batch_id=first.batch_id)
+        while True:
+            found = await self.answered(self.caller.batches.GetBatch(request), "", "BATCH_NOT_FOUND")
+            committed = found.batch.committed_offset if found else first.offset
+            assert first.offset <= committed <= first.offset + len(content)
+            rest = copied(first, content[committed - first.offset :], offset=committed)
+            try:
+                await self.caller.batches.UploadBatch(iter([rest, *finish]))
+            except aio.AioRpcError as error:
+                reason = reason_of(error).reason
+                assert reason in {*expected, "UPLOAD_CONFLICT"}, reason
+                if reason == "UPLOAD_CONFLICT":
+                    continue
+            return
 
     async def finish(self, one: Import) -> None:
         await self.alone(one)
@@ -324,6 +400,8 @@ class Driver:
             async with asyncio.timeout(SETTLE_SECONDS):
                 request = pb.WatchImportRequest(import_id=self.ids[one.number])
                 async for update in self.caller.imports.WatchImport(request):
+                    if self.is_expiring:
+                        await self._expire_leases()
                     job = update.import_job
                     state, counts = state_of(job), counts_of(job.counts)
                     back = [name for name in ("received", *OUTCOMES) if counts[name] < before[name]]
@@ -483,6 +561,24 @@ class Driver:
             max_errors=plan.max_errors,
             max_error_ratio=plan.max_error_ratio,
         )
+
+
+def joined(parts: Sequence[Upload]) -> Content:
+    """The records, or the bytes, of messages."""
+    data = b"".join(part.data for part in parts)
+    return data or [record.json for part in parts for record in part.records]
+
+
+def copied(first: Upload, content: Content = b"", **fields: Any) -> Upload:
+    """A first message with something in it."""
+    copy = Upload()
+    copy.CopyFrom(first)
+    copy.MergeFrom(Upload(**fields))
+    if isinstance(content, bytes):
+        copy.data = content
+    else:
+        copy.records.extend(record_pb2.Record(json=text) for text in content)
+    return copy
 
 
 def counts_of(counts: stage_pb2.RecordCounts) -> Counts:

@@ -119,6 +119,8 @@ SELDOM = mostly([False], True)
 MODE = st.sampled_from(MODES)
 WHICH = st.integers(0, 9)
 """Which import: mostly one of those that are not over."""
+MISHAP = st.sampled_from(["", "", "", "cut", "cut", "twins", "twins", "gap", "reordered", "wrong total"])
+CUT = st.integers(0, 300)
 LANE = st.sampled_from([None, None, 0, 1])
 REQUEST_ID = st.sampled_from(["", "", "", "a", "b"])
 FLAVOUR = st.sampled_from(
@@ -220,6 +222,10 @@ class Lives(RuleBasedStateMachine):
         if one := self.which(which):
             self.wait(self.driver.retry(one, request_id) if move == "retry" else getattr(self.driver, move)(one))
 
+    @rule(is_expiring=st.booleans())
+    def let_leases_expire(self, is_expiring: bool) -> None:
+        self.driver.is_expiring = is_expiring
+
     @rule()
     def look_at_all(self) -> None:
         self.wait(self.driver.check_all())
@@ -237,8 +243,10 @@ class Lives(RuleBasedStateMachine):
         is_last=st.booleans(),
         is_torn=st.booleans(),
         is_new=st.booleans(),
-        is_file=SELDOM,
+        is_file=mostly([False, True]),
         lane=LANE,
+        mishap=MISHAP,
+        cut=CUT,
     )
     def upload(self, which: int, parts: list[list[Draft]], **how: Any) -> None:
         if one := self.which(which):
@@ -278,6 +286,7 @@ class Lives(RuleBasedStateMachine):
         is_new: bool,
         is_file: bool = False,
         lane: int | None = None,
+        **mishap: Any,
     ) -> None:
         opened = {name: batch for name, batch in one.batches.items() if not batch.is_finished}
         lanes = {batch.lane for batch in opened.values()}
@@ -288,7 +297,9 @@ class Lives(RuleBasedStateMachine):
         elif opened:
             lane = 1 - next(lane for lane in lanes if lane is not None)
         texts = [self.texts(one.plan.table, part, lane) for part in parts]
-        await self.driver.upload(one, batch_id, texts, is_last=is_last, is_torn=is_torn, is_file=is_file, lane=lane)
+        await self.driver.upload(
+            one, batch_id, texts, is_last=is_last, is_torn=is_torn, is_file=is_file, lane=lane, **mishap
+        )
 
     async def two_uploaded(self, one: Import, lower: list[list[Draft]], upper: list[list[Draft]]) -> None:
         await self.driver.alone(one)
@@ -367,7 +378,23 @@ class Stage:
             )
             await callers[0].tables.CreateTable(ts.CreateTableRequest(table=message))
         in_sandbox = Caller(f"127.0.0.1:{self.servers[0].port}", sandbox.text)
-        return Driver(callers, in_sandbox, Account(tables, unmade, IMPORTS_MAX))
+        return Driver(callers, in_sandbox, Account(tables, unmade, IMPORTS_MAX), self.expire_leases)
+
+    async def expire_leases(self) -> None:
+        """Takes from all workers what they have in hand, without their knowledge."""
+        await self.database.execute(
+            """
+            WITH batches AS (
+                SELECT batch_seq FROM batch WHERE lease_until > clock_timestamp() FOR UPDATE SKIP LOCKED
+            ), imports AS (
+                SELECT import_id FROM import WHERE commit_lease_until > clock_timestamp() FOR UPDATE SKIP LOCKED
+            ), expired AS (
+                UPDATE batch SET lease_until = clock_timestamp() FROM batches WHERE batch.batch_seq = batches.batch_seq
+            )
+            UPDATE import SET commit_lease_until = clock_timestamp() FROM imports
+            WHERE import.import_id = imports.import_id
+            """
+        )
 
     async def end(self, driver: Driver) -> None:
         for one in (*driver.callers, driver.sandbox):

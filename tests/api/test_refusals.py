@@ -14,6 +14,7 @@ from ingot.v1 import batch_service_pb2 as bs
 from ingot.v1 import import_service_pb2 as pb
 from ingot.v1 import record_service_pb2 as rs
 from ingot.v1 import table_service_pb2 as ts
+from ingot_server.rpc.paging import page_token
 from ingot_server.rpc.requests import record_texts
 from ingot_server.storage.database import Database
 from tests.calling import Caller, Upload, details_of, reason_of, records
@@ -102,6 +103,13 @@ async def test_long_values_do_not_destroy_the_error(caller: Caller, length: int)
         refused = await refusal(call)
         assert refused.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert details_of(refused)
+
+
+@pytest.mark.parametrize("text", ["a\0", "\ud800"])
+async def test_a_token_that_postgresql_does_not_hold_is_a_clear_error(caller: Caller, text: str) -> None:
+    refused = await refusal(caller.tables.ListTables(ts.ListTablesRequest(page_token=page_token(text))))
+    assert refused.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "page_token" in (refused.details() or "")
 
 
 async def test_bytes_that_are_no_message_are_a_clear_error(caller: Caller) -> None:

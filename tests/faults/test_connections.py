@@ -156,7 +156,8 @@ async def test_too_many_connections_are_a_reason_to_wait(caller: Caller, databas
     admin = await asyncpg.connect(database_url)
     await admin.execute("CREATE ROLE crowded LOGIN CONNECTION LIMIT 1")
     try:
-        crowded_url = database_url.replace("://ingot@", "://crowded@", 1)
+        # Without the options, which are for those who may set them.
+        crowded_url = database_url.partition("&options=")[0].replace("://ingot@", "://crowded@", 1)
         crowd = await asyncpg.connect(crowded_url)
         with pytest.raises(DatabaseUnavailable) as refused:
             await Database.connect(crowded_url, max_connections=2)

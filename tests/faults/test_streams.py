@@ -22,6 +22,7 @@ from tests.calling import Caller, Upload, reason_of, records
 from tests.conftest import running_app
 from tests.faults.links import tcp_link, to_address
 from tests.faults.processes import server_process
+from tests.faults.test_kills import committed
 
 MIB = 1 << 20
 
@@ -108,8 +109,7 @@ async def test_a_client_whose_machine_vanishes_is_let_go(
             call: Any = beyond.batches.UploadBatch()
             for message in [Upload(import_id=import_id, batch_id="b"), *parts(300)]:
                 await call.write(message)
-            while not (await caller.batch(import_id)).committed_offset:
-                pass
+            await committed(caller, import_id, 1)
             link.stall()
             # The client says nothing, and neither does anybody say that it is gone.
             await gone.wait()

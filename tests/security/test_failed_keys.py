@@ -203,6 +203,7 @@ async def test_a_database_that_is_away_makes_no_key_a_wrong_one(
     async def away(database: Database, key_id: str) -> Any:
         raise OSError("away")
 
+    caplog.clear()
     with caplog.at_level(logging.INFO, "ingot.audit"):
         monkeypatch.setattr(accounts, "api_key_find", away)
         for _ in range(3):

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from typing import Any
 
 from ingot_server.domain.errors import InvalidRequest
@@ -11,6 +12,8 @@ from ingot_server.storage.errors import FIRST_POSITION, ErrorPosition
 PAGE_SIZE_MAX = 1_000
 TOKEN_CHARACTERS_MAX = 8_192
 _NUMBER_MAX = 2**63 - 1
+# PostgreSQL holds neither: NUL, and halves of characters.
+_IMPOSSIBLE = re.compile("[\0\ud800-\udfff]")
 
 
 def token_refused() -> InvalidRequest:
@@ -31,7 +34,7 @@ def page_token(position: Any) -> str:
 
 
 def page_position(token: str, kind: type) -> Any:
-    """The position that a token names. Raises InvalidRequest."""
+    """The position that a token names; PostgreSQL holds its texts. Raises InvalidRequest."""
     if len(token) > TOKEN_CHARACTERS_MAX:
         raise token_refused()
     try:
@@ -40,6 +43,9 @@ def page_position(token: str, kind: type) -> Any:
         position = None
     # Not isinstance: true is no number.
     if type(position) is not kind or (isinstance(position, int) and not 0 <= position <= _NUMBER_MAX):
+        raise token_refused()
+    parts = position if isinstance(position, list) else [position]
+    if any(isinstance(part, str) and _IMPOSSIBLE.search(part) for part in parts):
         raise token_refused()
     return position
 
@@ -59,6 +65,6 @@ def text_pair(token: str) -> tuple[str, str]:
     if not token:
         return "", ""
     position = page_position(token, list)
-    if len(position) != 2 or not all(isinstance(part, str) and "\0" not in part for part in position):
+    if len(position) != 2 or not all(isinstance(part, str) for part in position):
         raise token_refused()
     return position[0], position[1]

@@ -77,7 +77,7 @@ def page_after(token: str, selected: Selection) -> After | None:
     if not token:
         return None
     match paging.page_position(token, list):
-        case [str(key), str() | None as value, mark] if mark == selected.mark and "\0" not in key + (value or ""):
+        case [str(key), str() | None as value, mark] if mark == selected.mark:
             return After(key, value)
     raise InvalidRequest({"page_token": "expected the next_page_token of the page before, with its filter and order"})
 

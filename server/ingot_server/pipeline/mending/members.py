@@ -59,7 +59,7 @@ def restored(members: Fields) -> tuple[bytes, list[Fault]]:
     if MORE in members:
         try:
             fields = (_read_members(bytes(members[MORE])) or {}) | fields
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             faults.append(_OTHER_MORE)
     if not fields and (raw := _text(members.get(RAW))):
         return raw.encode(), [ONLY_RAW]
@@ -75,5 +75,5 @@ def restored_line(line: bytes) -> tuple[bytes, list[Fault]]:
 def _text(value: msgspec.Raw | None) -> str:
     try:
         return msgspec.json.decode(value or b'""', type=str).strip()
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError):
         return ""

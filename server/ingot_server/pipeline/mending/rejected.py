@@ -15,7 +15,7 @@ def read_fields(text: bytes) -> Fields | None:
     """The fields of a JSON object; None if the text is none."""
     try:
         return _read(text)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 

@@ -40,8 +40,9 @@ class Likely:
     Where it is not, a try costs little, but it does cost something: there are fewer and fewer of them.
     """
 
-    def __init__(self, *, so_far: bool) -> None:
-        """`so_far` says whether it was so of the batch until now."""
+    def __init__(self, *, so_far: bool, waits_min: int = 1) -> None:
+        """`so_far` says whether it was so of the batch until now; after a failure `waits_min` parts are not tried."""
+        self._waits_min = waits_min
         self._waits = self._to_wait = 0 if so_far else _WAITS_MAX
 
     @property
@@ -52,7 +53,7 @@ class Likely:
 
     def learn(self, *, is_so: bool) -> None:
         """Takes note of how a try ended."""
-        self._waits = 0 if is_so else min(_WAITS_MAX, 2 * self._waits + 1)
+        self._waits = 0 if is_so else min(_WAITS_MAX, max(self._waits_min, 2 * self._waits + 1))
         self._to_wait = self._waits
 
 
@@ -63,7 +64,7 @@ class Hopes:
         """`all_new` says whether all keys of the batch were new until now."""
         self.new = Likely(so_far=all_new)
         """That all keys are new: then the records are copied straight into the table."""
-        self.unchanged = Likely(so_far=True)
+        self.unchanged = Likely(so_far=True, waits_min=15)
         """That many records are in the table just as they are: then these are only looked at."""
 
 

@@ -4,12 +4,11 @@ Whoever changes them holds `tables.table_lock_identifiers` until the end of the 
 """
 
 import asyncio
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ingot_server.storage.copying import escaped
+from ingot_server.storage.copying import copy_lines, escaped
 from ingot_server.storage.database import Database
 from ingot_server.storage.looking_up import LOOK_UPS_MANY, looking_up_many
 from ingot_server.storage.sql import Queries
@@ -65,9 +64,7 @@ async def identifier_add(connection: "Connection", table_id: int, given: Sequenc
     """Adds identifiers that no record has."""
     if given:
         lines = await asyncio.to_thread(_copy_lines, given, table_id)
-        await connection.copy_to_table(
-            "record_identifier", source=io.BytesIO(lines), columns=["identifier", "key", "table_id"], format="text"
-        )
+        await copy_lines(connection, "record_identifier", ["identifier", "key", "table_id"], lines)
 
 
 def _copy_lines(given: Sequence[Identifier], table_id: int) -> bytes:

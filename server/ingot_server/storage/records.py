@@ -1,7 +1,6 @@
 """Records: the rows of the account's tables."""
 
 import asyncio
-import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +12,7 @@ from xxhash import xxh3_64_intdigest
 from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.filters import Condition, Order, Own
 from ingot_server.domain.progress import Counts
-from ingot_server.storage.copying import escaped
+from ingot_server.storage.copying import copy_lines, escaped
 from ingot_server.storage.database import Database, ended_if_silent, rows_touched
 from ingot_server.storage.identifiers import Identifier, identifier_add
 from ingot_server.storage.looking_up import LOOK_UPS_MANY, looking_up_many
@@ -117,7 +116,7 @@ async def record_create(
         async with connection.transaction():
             with ended_if_silent(connection):
                 # As text, which is made for all records at once: asyncpg would take longer for them than PostgreSQL.
-                await connection.copy_to_table("record", source=io.BytesIO(lines), columns=_COPIED, format="text")
+                await copy_lines(connection, "record", _COPIED, lines)
                 await identifier_add(connection, table_id, given)
     except asyncpg.UniqueViolationError:
         return None

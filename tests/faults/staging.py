@@ -113,14 +113,16 @@ async def expect_identifiers(database: Database) -> None:
     """Each record of a table that is there has exactly the identifiers that belong to it."""
     rows = await database.fetch(
         """
-        SELECT record.key, data ->> field.name AS value, identifier
-        FROM record_table
-        JOIN record USING (table_id)
-        CROSS JOIN unnest('{id,email,phone}'::text[]) AS field (name)
-        FULL JOIN record_identifier ON record_identifier.table_id = record.table_id
-            AND identifier = field.name || ':' || (data ->> field.name)
-            AND record_identifier.key = record.key
-        WHERE delete_time IS NULL AND (data ->> field.name IS NULL) <> (identifier IS NULL)
+        WITH there AS (SELECT table_id FROM record_table WHERE delete_time IS NULL),
+        owned AS (
+            SELECT table_id, key, name || ':' || (data ->> name) AS identifier
+            FROM record
+            JOIN there USING (table_id)
+            CROSS JOIN unnest('{id,email,phone}'::text[]) AS field (name)
+            WHERE data ->> name IS NOT NULL
+        ),
+        given AS (SELECT table_id, key, identifier FROM record_identifier JOIN there USING (table_id))
+        (TABLE owned EXCEPT TABLE given) UNION ALL (TABLE given EXCEPT TABLE owned)
         """
     )
     assert rows == []

@@ -17,7 +17,11 @@ LEASES = """
     FROM batch
     WHERE chunks_done < chunks_received AND NOT closed AND lease_until > clock_timestamp()
 """
-LATER = "SELECT batch_seq, lease_generation, lease_until FROM batch WHERE batch_seq = ANY($1::bigint[])"
+LATER = """
+    SELECT batch_seq, lease_generation, lease_until, closed OR chunks_done = chunks_received AS done
+    FROM batch
+    WHERE batch_seq = ANY($1::bigint[])
+"""
 WHILE_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
@@ -51,14 +55,14 @@ async def takeover_seconds(world: World, leases: list[SeenLease]) -> list[float]
             rows = await world.fetch(LATER, list(waiting))
         except WHILE_AWAY:
             rows = []
-        for batch_seq, generation, until in rows:
+        for batch_seq, generation, until, done in rows:
             lease = waiting[batch_seq]
             claimed = until - timedelta(seconds=LEASE_SECONDS)
             if generation > lease.generation and claimed >= lease.until:
                 taken.append((claimed - lease.seen).total_seconds())
                 del waiting[batch_seq]
-            elif (generation, until) != (lease.generation, lease.until):
-                # Extended or given back: its owner lives.
+            elif done or (generation, until) != (lease.generation, lease.until):
+                # Extended or given back: its owner lives. Or it had just done the last of it, and nobody needs to.
                 del waiting[batch_seq]
         await asyncio.sleep(0.01)
     return [*taken, *(GIVE_UP_SECONDS for _ in waiting)]

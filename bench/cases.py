@@ -133,8 +133,8 @@ async def fair(bench: Bench) -> None:
     async def neighbour(beside: str) -> None:
         # Not for long: the others must still be at work when it has ended.
         seconds = bench.small_seconds / 4
-        arguments = {"table": bench.new_table(), "records": 100, "api_key": key, "seconds": seconds}
-        async with bench.measuring("neighbour_imports", **arguments) as measuring:
+        arguments = {"table": bench.new_table(), "records": 100, "callers": 1, "seconds": seconds, "api_key": key}
+        async with bench.measuring("small_imports", **arguments) as measuring:
             bench.results.add_figure(f"imports of 100, {beside}", **await outcome(measuring))
 
     await bench.server.begin_anew()

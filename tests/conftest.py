@@ -110,10 +110,23 @@ async def postgres(open_folder: Path) -> AsyncIterator[EmbeddedPostgres]:
 @pytest.fixture
 async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
     """A fresh, migrated database."""
+    # Copying files costs two checkpoints, which are cheap without fsync, and saves a log of all that is copied.
+    async with _made_database(postgres, f"TEMPLATE {TEMPLATE} STRATEGY FILE_COPY") as url:
+        yield url
+
+
+@pytest.fixture
+async def empty_database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """A database without a schema."""
+    async with _made_database(postgres, "") as url:
+        yield url
+
+
+@asynccontextmanager
+async def _made_database(postgres: EmbeddedPostgres, how: str) -> AsyncIterator[str]:
     name = f"test_{next(_numbers)}"
     admin = await asyncpg.connect(postgres.dsn)
-    # Copying files costs two checkpoints, which are cheap without fsync, and saves a log of all that is copied.
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
+    await admin.execute(f"CREATE DATABASE {name} {how}")
     yield database_url_of(postgres, name)
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()

@@ -18,7 +18,6 @@ MEASURES = {
         importing.commit,
         exporting.export_records,
         small.small_imports,
-        small.neighbour_imports,
         small.written_records,
         watching.watch,
     )

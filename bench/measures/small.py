@@ -8,21 +8,14 @@ from bench.records import fields
 from ingot_client import AsyncClient
 
 
-async def small_imports(table: str, records: int, callers: int, seconds: float) -> dict[str, Any]:
-    """Whole imports, each until it has ended."""
-    async with AsyncClient() as ingot:
-        await connected(ingot)
-        return await repeated(
-            lambda number: ingot.import_records(table, _some(number, records), key_fields=["id"]), callers, seconds
-        )
-
-
-async def neighbour_imports(table: str, records: int, api_key: str, seconds: float) -> dict[str, Any]:
-    """Whole imports of another account, one after the other."""
+async def small_imports(
+    table: str, records: int, callers: int, seconds: float, api_key: str | None = None
+) -> dict[str, Any]:
+    """Whole imports, each until it has ended; with a key they are those of another account."""
     async with AsyncClient(api_key=api_key) as ingot:
         await connected(ingot)
         return await repeated(
-            lambda number: ingot.import_records(table, _some(number, records), key_fields=["id"]), 1, seconds
+            lambda number: ingot.import_records(table, _some(number, records), key_fields=["id"]), callers, seconds
         )
 
 

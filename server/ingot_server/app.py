@@ -40,7 +40,7 @@ from ingot_server.rpc.reflection import add_reflection
 from ingot_server.rpc.table_service import TableService
 from ingot_server.settings import Settings
 from ingot_server.storage import accounts, batches, commits, references
-from ingot_server.storage.database import UNHURRIED_CONNECTIONS, Database
+from ingot_server.storage.database import STATEMENT_SECONDS, UNHURRIED_CONNECTIONS, Database
 from ingot_server.storage.embedded import EmbeddedPostgres
 from ingot_server.storage.import_creation import ImportLimits
 from ingot_server.storage.migrating import migrate
@@ -58,7 +58,6 @@ SERVICES = (
     "ingot.v1.TableService",
     "grpc.health.v1.Health",
 )
-STATEMENT_SECONDS = 60
 _HEALTH_SECONDS = 1.0
 _GRPC_OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),

@@ -15,14 +15,10 @@ import pytest
 
 from ingot.v1 import batch_pb2, import_pb2, record_error_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as isv
+from ingot_server.pipeline.libzstd import zstd
 from ingot_server.storage.database import Database
 from tests.calling import Caller, Upload, reason_of
 from tests.conftest import running_app
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 MIB = 1 << 20
 GZIP, ZSTD = batch_pb2.COMPRESSION_GZIP, batch_pb2.COMPRESSION_ZSTD

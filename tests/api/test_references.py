@@ -15,13 +15,13 @@ import openpyxl
 import pyarrow
 import pyarrow.parquet
 import pytest
-from backports import zstd
 
 from ingot.v1 import batch_pb2, import_pb2, record_error_pb2, stage_pb2
 from ingot.v1 import batch_service_pb2 as bs
 from ingot.v1 import import_service_pb2 as im
 from ingot_server.app import App, create_key
 from ingot_server.domain.api_keys import SCOPES
+from ingot_server.pipeline.libzstd import zstd
 from ingot_server.storage.database import Database
 from tests.calling import Caller, reason_of, records
 from tests.conftest import running_app

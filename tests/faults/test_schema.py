@@ -2,27 +2,14 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
-from ingot_server.storage.embedded import EmbeddedPostgres
 from ingot_server.storage.migrating import MIGRATIONS, migrations_read
-from tests.conftest import database_url_of
 from tests.faults.processes import server_process
 
 SERVERS = 5
-
-
-@pytest.fixture
-async def empty_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
-    """A database in which nothing is yet."""
-    admin = await asyncpg.connect(postgres.dsn)
-    await admin.execute("CREATE DATABASE test_schema")
-    yield database_url_of(postgres, "test_schema")
-    await admin.execute("DROP DATABASE test_schema WITH (FORCE)")
-    await admin.close()
 
 
 async def migrated(url: str) -> int:
@@ -32,13 +19,13 @@ async def migrated(url: str) -> int:
     return await process.wait()
 
 
-async def test_of_many_that_start_at_once_one_migrates_and_all_work(empty_url: str) -> None:
-    assert await asyncio.gather(*(migrated(empty_url) for _ in range(SERVERS))) == [0] * SERVERS
-    found = await asyncpg.connect(empty_url)
+async def test_of_many_that_start_at_once_one_migrates_and_all_work(empty_database_url: str) -> None:
+    assert await asyncio.gather(*(migrated(empty_database_url) for _ in range(SERVERS))) == [0] * SERVERS
+    found = await asyncpg.connect(empty_database_url)
     names = [row["name"] for row in await found.fetch("SELECT name FROM schema_migration ORDER BY number")]
     await found.close()
     assert names == [migration.name for migration in migrations_read(MIGRATIONS)]
-    async with server_process(database_url=empty_url):
+    async with server_process(database_url=empty_database_url):
         pass
 
 

@@ -17,11 +17,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import count, cycle
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from google.protobuf.json_format import MessageToDict
 from grpc import aio
@@ -29,9 +28,7 @@ from grpc import aio
 from ingot.v1 import batch_pb2, field_pb2, import_pb2, record_error_pb2, record_service_pb2, table_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import table_service_pb2 as ts
-from ingot_server.storage.embedded import EmbeddedPostgres
 from tests.calling import Caller, Upload, records
-from tests.conftest import database_url_of
 from tests.faults import staging
 from tests.faults.processes import ServerProcess, server_process
 from tests.faults.staging import awaiting, commit, expect_committed_once, stop_at
@@ -45,7 +42,6 @@ PIECES = 5
 """An upload moves to the other server after each."""
 ROWS = 3_000
 OLD, NEW = 0, 1
-_numbers = count(1)
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -69,17 +65,6 @@ def running_from(code: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(str(code / folder) for folder in FOLDERS))
         yield
-
-
-@pytest.fixture
-async def empty_database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
-    """A database without a schema."""
-    name = f"upgrade_{next(_numbers)}"
-    admin = await asyncpg.connect(postgres.dsn)
-    await admin.execute(f"CREATE DATABASE {name}")
-    yield database_url_of(postgres, name)
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import sys
 import zlib
 from collections.abc import Iterator
 from itertools import pairwise
@@ -13,11 +12,7 @@ from hypothesis import strategies as st
 
 from ingot_server.domain.formats import Compression
 from ingot_server.pipeline.decoding import Unpacker, unpacking
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from ingot_server.pipeline.libzstd import zstd
 
 GZIP, ZSTD = Compression.GZIP, Compression.ZSTD
 BOTH = [GZIP, ZSTD]

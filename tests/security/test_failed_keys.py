@@ -14,7 +14,7 @@ from ingot_client._status import translated
 from ingot_server.app import create_key
 from ingot_server.domain.api_keys import SCOPES, ApiKey, api_key_new
 from ingot_server.domain.errors import ApiKeyInvalid, TooManyFailedKeys
-from ingot_server.rpc import failed_keys, known_keys
+from ingot_server.rpc import failed_keys, memories
 from ingot_server.rpc.failed_keys import FailedKeys, peer_host
 from ingot_server.rpc.known_keys import KnownKeys
 from ingot_server.storage import accounts
@@ -116,7 +116,7 @@ def test_a_peer_is_its_host_or_its_network(peer: str, host: str) -> None:
 
 
 def test_the_memory_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failed_keys, "ADDRESSES_MAX", 10)
+    monkeypatch.setattr(memories, "REMEMBERED_MAX", 10)
     failed = FailedKeys(1)
     for number in range(1_000):
         assert failed.spend(f"peer-{number}")
@@ -126,7 +126,7 @@ def test_the_memory_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_made_up_keys_push_out_nobody(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are, a good key is still known, and the memory of bad ones is bounded."""
-    monkeypatch.setattr(known_keys, "KEYS_MAX", 10)
+    monkeypatch.setattr(memories, "REMEMBERED_MAX", 10)
     looked_up = looking(monkeypatch)
     known = KnownKeys(database, 1_000_000)
     good = await create_key(database, "acme", list(SCOPES), "", None)

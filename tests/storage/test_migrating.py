@@ -1,7 +1,6 @@
 """The schema gets each migration once, whoever comes first, and is never touched by a version that does not know it."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -10,7 +9,6 @@ import asyncpg
 import pytest
 
 from ingot_server.storage import migrating
-from ingot_server.storage.embedded import EmbeddedPostgres
 from ingot_server.storage.migrating import SchemaError, migrate, schema_state
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -20,26 +18,18 @@ ORE = "CREATE TABLE ore (ore_id bigint PRIMARY KEY);"
 SLAG = "ALTER TABLE ore ADD slag text;\nINSERT INTO ore VALUES (1, 'semicolon ; inside');"
 
 
-_numbers = itertools.count(1)
-
-
 @pytest.fixture
-async def connect(postgres: EmbeddedPostgres) -> AsyncIterator[Connect]:
+async def connect(empty_database_url: str) -> AsyncIterator[Connect]:
     """Opens connections to an empty database."""
-    database = f"migrating_{next(_numbers)}"
-    admin = await asyncpg.connect(postgres.dsn)
-    await admin.execute(f"CREATE DATABASE {database}")
     opened: list[Connection] = []
 
     async def connect_once() -> Connection:
-        opened.append(await asyncpg.connect(postgres.dsn, database=database))
+        opened.append(await asyncpg.connect(empty_database_url))
         return opened[-1]
 
     yield connect_once
     for connection in opened:
         await connection.close()
-    await admin.execute(f"DROP DATABASE {database} WITH (FORCE)")
-    await admin.close()
 
 
 @pytest.fixture

@@ -5,17 +5,12 @@ gaps in the line numbers, so a chunk carries `runs`: triples (position, index, l
 one.
 """
 
-import sys
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
 from ingot_server.domain.records import Decoded
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from ingot_server.pipeline.libzstd import zstd
 
 # The default takes longer for a few percent: the log is short-lived.
 _COMPRESSION_LEVEL = 1

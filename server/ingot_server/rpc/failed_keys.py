@@ -9,8 +9,8 @@ import time
 from collections import OrderedDict
 from urllib.parse import unquote
 
-ADDRESSES_MAX = 10_000
-"""How many addresses are remembered; beyond, those are forgotten that have been quiet for the longest time."""
+from ingot_server.rpc.memories import remember
+
 _WINDOW_SECONDS = 60.0
 
 
@@ -29,10 +29,7 @@ class FailedKeys:
         until = max(now, self._paid_until.get(peer, now)) + self._cost_seconds
         if until > now + _WINDOW_SECONDS:
             return False
-        self._paid_until[peer] = until
-        self._paid_until.move_to_end(peer)
-        if len(self._paid_until) > ADDRESSES_MAX:
-            self._paid_until.popitem(last=False)
+        remember(self._paid_until, peer, until)
         return True
 
     def give_back(self, peer: str) -> None:
@@ -46,10 +43,7 @@ class FailedKeys:
         told = self._limited.get(peer)
         if told is not None and told > now:
             return False
-        self._limited[peer] = now + _WINDOW_SECONDS
-        self._limited.move_to_end(peer)
-        if len(self._limited) > ADDRESSES_MAX:
-            self._limited.popitem(last=False)
+        remember(self._limited, peer, now + _WINDOW_SECONDS)
         return True
 
 

@@ -6,26 +6,21 @@ A wrong secret of a key that exists and a key that does not exist cost the same 
 
 import time
 from collections import OrderedDict
-from typing import TypeVar
 
 from ingot_server import audit
 from ingot_server.domain.api_keys import ApiKey
 from ingot_server.domain.errors import ApiKeyInvalid, TooManyFailedKeys
 from ingot_server.rpc.failed_keys import FailedKeys
+from ingot_server.rpc.memories import remember
 from ingot_server.storage import accounts
 from ingot_server.storage.accounts import StoredKey
 from ingot_server.storage.database import Database
 
 KEY_CACHE_SECONDS = 3.0
 """How long a key that was revoked may still be used."""
-KEYS_MAX = 10_000
-"""How many good keys, and how many bad ones, are remembered."""
 USE_SECONDS = 3600.0
 """How often the use of a key from the same address is told."""
 _NOBODY = bytes(32)
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class KnownKeys:
@@ -74,12 +69,12 @@ class KnownKeys:
         matches = _is(key, stored)
         until = time.monotonic() + KEY_CACHE_SECONDS
         if stored is not None and matches and stored.usable:
-            _remember(self._good, key.key_id, (stored, until))
+            remember(self._good, key.key_id, (stored, until))
             return stored
         why = "unknown" if stored is None else "revoked or expired" if matches else "wrong secret"
         if matches:
             self._good.pop(key.key_id, None)
-        _remember(self._bad, key, (why, until))
+        remember(self._bad, key, (why, until))
         return why
 
     def _spend(self, peer: str) -> None:
@@ -93,17 +88,10 @@ class KnownKeys:
         now = time.monotonic()
         use = (stored.key_id, peer)
         if self._used.get(use, 0.0) <= now:
-            _remember(self._used, use, now + USE_SECONDS)
+            remember(self._used, use, now + USE_SECONDS)
             audit.key_used(stored.key_id, stored.account, peer, method)
 
 
 def _is(key: ApiKey, stored: StoredKey | None) -> bool:
     # What does not exist is compared as well, so that it takes as long as what does.
     return key.matches(stored.secret_sha256 if stored else _NOBODY) and stored is not None
-
-
-def _remember(memory: OrderedDict[K, V], name: K, value: V) -> None:
-    memory[name] = value
-    memory.move_to_end(name)
-    if len(memory) > KEYS_MAX:
-        memory.popitem(last=False)

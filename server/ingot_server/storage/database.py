@@ -22,6 +22,8 @@ _TRANSIENT_CLASSES = ("08", "28", "3D", "53", "57P", "58", "XX")
 _TRANSIENT_STATES = ("40001", "40P01", "40003", "55P03", "25006", "57014", "25P03", "55000")
 _REFUSED_CLASSES = ("22", "23", "54")
 _SET_LIMITS = "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS given (name, value)"
+STATEMENT_SECONDS = 60.0
+"""How long a statement may take, where nothing else is said."""
 SILENCE_SECONDS = 5.0
 """How much longer than its time limit a statement may take to be answered. PostgreSQL would have ended it by then, so
 the way to it is broken."""
@@ -92,7 +94,7 @@ class Database:
         max_connections: int,
         idle_in_transaction_seconds: float = 15,
         acquire_timeout_seconds: float = 10,
-        statement_timeout_seconds: float = 60,
+        statement_timeout_seconds: float = STATEMENT_SECONDS,
     ) -> "Database":
         """Opens the pools; DatabaseUnavailable if the database cannot be reached.
 

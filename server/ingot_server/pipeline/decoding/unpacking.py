@@ -9,17 +9,12 @@ nothing more comes out. What the very step that fails has unpacked is lost with 
 """
 
 import re
-import sys
 import zlib
 from typing import Protocol
 
 from ingot_server.domain.formats import Compression
 from ingot_server.domain.records import ErrorCode, Fault
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from ingot_server.pipeline.libzstd import zstd
 
 FREE_BYTES = 10 * 1024 * 1024
 RATIO_MAX = 200

@@ -1,5 +1,6 @@
 """Whoever tries keys is slowed down, and nobody else: neither neighbours with good keys, nor the database."""
 
+import asyncio
 import logging
 from types import SimpleNamespace
 from typing import Any
@@ -69,6 +70,29 @@ async def test_good_keys_spend_nothing(database_url: str, database: Database) ->
     async with running_app(database_url, failed_keys_per_minute=ALLOWED) as app:
         for key in keys:
             assert await answer_to(f"127.0.0.1:{app.port}", key.text) is None
+
+
+async def test_a_good_key_may_come_with_many_calls_at_once(database_url: str, database: Database) -> None:
+    """Also if it was never seen before: they are answered by one look at it."""
+    key = await create_key(database, "acme", list(SCOPES), "", None)
+    async with (
+        running_app(database_url, failed_keys_per_minute=ALLOWED) as app,
+        Caller(f"127.0.0.1:{app.port}", key.text) as caller,
+    ):
+        calls = (caller.imports.ListImports(im.ListImportsRequest()) for _ in range(10 * ALLOWED))
+        await asyncio.gather(*calls)
+
+
+async def test_a_caller_who_gives_up_takes_the_answer_from_nobody(database: Database) -> None:
+    key = await create_key(database, "acme", list(SCOPES), "", None)
+    keys = KnownKeys(database, ALLOWED)
+    checks = [asyncio.create_task(keys.check(key, PEER, METHOD)) for _ in range(3)]
+    # They have begun, and wait for the same look.
+    await asyncio.sleep(0)
+    checks[0].cancel()
+    found = await asyncio.gather(*checks, return_exceptions=True)
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert [one.key_id for one in found[1:] if not isinstance(one, BaseException)] == [key.key_id] * 2
 
 
 def test_wrong_keys_come_back_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ Good keys and bad ones are remembered apart, each up to a number: whoever makes 
 A wrong secret of a key that exists and a key that does not exist cost the same work and get the same answer.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 
@@ -33,6 +34,8 @@ class KnownKeys:
         """Keys that were good when they were last looked at, and until when nobody needs to look again."""
         self._bad: OrderedDict[ApiKey, tuple[str, float]] = OrderedDict()
         """Why keys were bad, and until when nobody needs to look again."""
+        self._looking: dict[ApiKey, asyncio.Task[StoredKey | str]] = {}
+        """Keys that are being looked at."""
         self._used: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     async def check(self, key: ApiKey | None, peer: str, method: str) -> StoredKey:
@@ -46,18 +49,29 @@ class KnownKeys:
         if remembered is not None and was_good and until > time.monotonic():
             self._note_use(remembered, peer, method)
             return remembered
-        if not was_good:
-            self._spend(peer)
-        found: StoredKey | str | None = None
-        try:
-            found = await self._find(key)
-        finally:
-            if not was_good and not isinstance(found, str):
-                self._failed.give_back(peer)
+        # A good key's many first calls at once are no guesses, and one look is enough for them all.
+        looking = self._looking.get(key)
+        if looking is None:
+            if not was_good:
+                self._spend(peer)
+            looking = self._looking[key] = asyncio.create_task(self._look(key, peer, is_guess=not was_good))
+        # Who gives up must not take the answer from the others.
+        found = await asyncio.shield(looking)
         if isinstance(found, str):
             audit.key_refused(key.key_id, peer, method, found)
             raise ApiKeyInvalid("The API key is unknown, revoked or expired: ask for a new one.")
         self._note_use(found, peer, method)
+        return found
+
+    async def _look(self, key: ApiKey, peer: str, *, is_guess: bool) -> StoredKey | str:
+        """As `_find`; a guess that was right, or that nobody could judge, is given back to its address."""
+        found: StoredKey | str | None = None
+        try:
+            found = await self._find(key)
+        finally:
+            del self._looking[key]
+            if is_guess and not isinstance(found, str):
+                self._failed.give_back(peer)
         return found
 
     async def _find(self, key: ApiKey) -> StoredKey | str:

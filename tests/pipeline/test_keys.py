@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ingot_server.domain.records import KEY_BYTES_MAX, Decoded, ErrorCode, Fault
 from ingot_server.pipeline.checking import check
 from ingot_server.pipeline.keys import Keyed, read_keys
+from ingot_server.pipeline.packing import pack, unpack_keys, unpack_texts
 
 ID = ("id",)
 
@@ -124,9 +125,53 @@ VALUES = (
 @settings(max_examples=1_000, deadline=None)
 def test_a_record_has_the_same_key_in_any_company(pairs: list[tuple[object, object]]) -> None:
     texts = [json.dumps({"id": first, "b": second}).encode(errors="replace") for first, second in pairs]
-    texts = check(Decoded(texts, range(len(texts)), [0] * len(texts)), ID).texts
+    checked = checked_records(texts)
+    texts = checked.texts
     for fields in (ID, ("id", "b")):
         assert keys(texts, fields) == [key for text in texts for key in keys([text], fields)]
+    assert checked.keys is None or list(checked.keys) == keys(texts)
+
+
+def checked_records(texts: list[bytes]) -> Decoded:
+    return check(Decoded(texts, range(len(texts)), [0] * len(texts), [], len(texts)), ID)
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (["1", "2"], ["1", "2"]),
+        (['"a"', "-5", "{", '"\\u00e4\\n"'], ["a", "-5", "ä\n"]),
+        (["12345678901234567890", "1"], ["12345678901234567890", "1"]),
+        (["1", "0"], None),
+        (["1", "1.0"], None),
+        (["true", "1"], None),
+        ([f'"{"ä" * (KEY_BYTES_MAX // 2)}"'], None),
+        (["{"], None),
+        ([], None),
+    ],
+)
+def test_keys_that_were_found_while_checking_go_on_with_their_records(
+    values: list[str], found: list[str] | None
+) -> None:
+    """If all of them are strings and numbers that need no second look; rejected records are left out."""
+    texts = [f'{{"id":{value}}}'.encode() for value in values]
+    checked = checked_records(texts)
+    assert checked.keys == found
+    packed = pack([checked, checked_records([])])
+    assert unpack_keys(packed.keys) == found
+    assert unpack_texts(packed.payload) == checked.texts
+    known = read_keys(checked.texts, ID, own_keys=False, known=found)
+    assert known == read_keys(checked.texts, ID, own_keys=False)
+
+
+def test_a_chunk_with_a_piece_of_unknown_keys_has_none() -> None:
+    assert pack([checked_records([b'{"id":1}']), checked_records([b'{"id":1.0}'])]).keys is None
+
+
+def test_a_record_that_may_name_its_keys_is_read_again() -> None:
+    assert check(Decoded([b'{"keys":["id"],"id":1}'], range(1), [0], [], 1), ()).keys is None
+    keyed = read_keys([b'{"keys":["id"],"id":1}'], ID, own_keys=True, known=["other"])
+    assert keyed.records == [("1", '{"id":1}')]
 
 
 def test_a_record_may_name_its_key_fields() -> None:

@@ -154,3 +154,5 @@ class Decoded:
     """The records that could not be read."""
     received: int = 0
     """How many records there were, good and bad."""
+    keys: Sequence[str] | None = None
+    """The key of each of the texts, where all of them are known."""

@@ -128,9 +128,9 @@ class Appender:
         batch = self._batch
         await self._allowance.expect_room(self._database, batch, pending.received, pending.text_bytes)
         # Packing takes milliseconds and frees the interpreter for most of them.
-        payload, runs = await computed(pending.bytes <= LITTLE_BYTES, pack, pending.pieces)
+        packed = await computed(pending.bytes <= LITTLE_BYTES, pack, pending.pieces)
         start, end = batch.committed_offset, batch.committed_offset + pending.length
-        chunk = NewChunk(start, end, pending.crc32, pending.accepted, runs, payload)
+        chunk = NewChunk(start, end, pending.crc32, pending.accepted, packed.runs, packed.payload, packed.keys)
         await self._database.retrying(lambda: self._commit_once(chunk, pending, decoder_state, finish=finish))
         batch.committed_offset = end
         batch.received += pending.received

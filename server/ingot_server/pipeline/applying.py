@@ -125,11 +125,14 @@ class Prepared:
         return rows
 
 
-def prepare(texts: Sequence[bytes], target: Target) -> Prepared:
-    """Reads keys and values. Pure; takes some microseconds per record. `texts` have passed `checking.check`."""
+def prepare(texts: Sequence[bytes], target: Target, keys: Sequence[str] | None = None) -> Prepared:
+    """Reads keys and values. Pure; takes some microseconds per record.
+
+    `texts` have passed `checking.check`; `keys` are those that it has found.
+    """
     prepared = Prepared(texts, target)
     if target.rules.is_plain:
-        prepared.keyed = read_keys(texts, target.key_fields, own_keys=target.own_keys)
+        prepared.keyed = read_keys(texts, target.key_fields, own_keys=target.own_keys, known=keys)
         prepared.named_keys = prepared.keyed.named_keys
     else:
         prepared.rows, prepared.named_keys = _rows_of(prepared)

@@ -17,6 +17,7 @@ import msgspec
 
 from ingot_server.domain.records import DIGITS_MAX, NESTING_MAX, RECORD_BYTES_MAX, Decoded, Reject, reject
 from ingot_server.pipeline.diagnosis import NUMBER_SHAPES, WIDE_EXPONENT_SHAPE, faults_of, has_value
+from ingot_server.pipeline.keys import ready_keys
 from ingot_server.pipeline.own_keys import key_names
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -44,10 +45,12 @@ def check(decoded: Decoded, key_fields: tuple[str, ...] | None, is_name: Callabl
     if not texts:
         return decoded
     block = b"\n".join(texts)
+    found: list[Any] = []
     if key_fields is None:
         suspects = _without_value(texts)
     else:
-        suspects = _unread(texts, key_fields or _first_names(texts), own_keys=not key_fields)
+        found = _found_keys(texts, key_fields or _first_names(texts), own_keys=not key_fields)
+        suspects = set() if all(found) else {position for position, key in enumerate(found) if not key}
     suspects |= _suspects_in(block, texts, objects=len(texts) - len(suspects))
     rejects: list[Reject] = []
     good = bytearray(b"\1") * len(texts)
@@ -61,13 +64,14 @@ def check(decoded: Decoded, key_fields: tuple[str, ...] | None, is_name: Callabl
     if b"\r" in block or block.count(b"\n") >= len(texts):
         texts = [text.replace(b"\n", b" ").replace(b"\r", b" ") for text in texts]
     if not rejects:
-        return Decoded(texts, decoded.indexes, decoded.lines, decoded.rejects, decoded.received)
+        return Decoded(texts, decoded.indexes, decoded.lines, decoded.rejects, decoded.received, ready_keys(found))
     return Decoded(
         list(compress(texts, good)),
         list(compress(decoded.indexes, good)),
         list(compress(decoded.lines, good)),
         sorted([*decoded.rejects, *rejects], key=attrgetter("index")),
         decoded.received,
+        ready_keys(list(compress(found, good))),
     )
 
 
@@ -147,10 +151,13 @@ def _positions(texts: Sequence[bytes], offsets: Sequence[int]) -> set[int]:
     return {bisect_right(positions, offset, key=lambda position: ends[position] + position) for offset in offsets}
 
 
-def _unread(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bool) -> set[int]:
-    """The positions of all records that are no objects or lack a key, and of some others."""
+def _found_keys(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bool) -> list[Any]:
+    """For each record the value of its key field, or that its several ones have values.
+
+    It is false for all records that are no objects or lack a key, and for some others.
+    """
     if not key_fields:
-        return set(range(len(texts)))
+        return [None] * len(texts)
     read, has_key = _reader(key_fields, own_keys)
     found: list[Any] = []
     reading = map(has_key, map(read, texts))
@@ -160,7 +167,7 @@ def _unread(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bo
             found.extend(reading)
         except _ERRORS:
             found.append(None)
-    return set() if all(found) else {position for position, key in enumerate(found) if not key}
+    return found
 
 
 def _without_value(texts: Sequence[bytes]) -> set[int]:

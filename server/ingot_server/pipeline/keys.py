@@ -41,12 +41,16 @@ class Keyed:
         return self.records.pop(number)
 
 
-def read_keys(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bool) -> Keyed:
-    """The key of each record. `texts` have passed `checking.check`.
+def read_keys(
+    texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bool, known: Sequence[str] | None = None
+) -> Keyed:
+    """The key of each record. `texts` have passed `checking.check`, which may have `known` them.
 
     With `own_keys` a record may carry a `keys` field. If `key_fields` is empty, `named_keys` takes its place.
     """
     if not own_keys:
+        if known is not None:
+            return _side_by_side(known, texts, range(len(texts)))
         return _keyed(texts, range(len(texts)), key_fields)
     bare = without_keys(texts, key_fields)
     keyed = _keyed(bare.texts, bare.positions, key_fields or bare.named_keys)
@@ -67,12 +71,29 @@ def key_of(record: Mapping[str, Any], key_fields: tuple[str, ...], unread: Conta
     return _key(values, key_fields)
 
 
+def ready_keys(values: Sequence[Any]) -> Sequence[str] | None:
+    """The keys, if all values of the only key field are strings and integers that will do; None: look at each one."""
+    # Zero may have been sent as -0, and an empty string is no key.
+    if not all(values) or not (types := set(map(type, values))) or not types <= {str, int}:
+        return None
+    keys = values if types == {str} else list(map(str, values))
+    return keys if _are_short(keys) else None
+
+
+def _are_short(keys: Sequence[str]) -> bool:
+    """Whether none can be too long."""
+    return max(map(len, keys)) * _CHARACTER_BYTES_MAX <= KEY_BYTES_MAX
+
+
+def _side_by_side(keys: Sequence[str], texts: Sequence[bytes], positions: Sequence[int]) -> Keyed:
+    return Keyed(list(zip(keys, [text.decode() for text in texts], strict=True)), positions)
+
+
 def _keyed(texts: Sequence[bytes], positions: Sequence[int], key_fields: tuple[str, ...]) -> Keyed:
-    keyed = Keyed(positions=positions)
     keys = _plain_keys(texts, key_fields)
     if keys is not None:
-        keyed.records = list(zip(keys, [text.decode() for text in texts], strict=True))
-        return keyed
+        return _side_by_side(keys, texts, positions)
+    keyed = Keyed()
     read = _value_reader(key_fields)
     good = []
     for position, text in zip(positions, texts, strict=True):
@@ -97,15 +118,14 @@ def _plain_keys(texts: Sequence[bytes], key_fields: tuple[str, ...]) -> Sequence
     except (msgspec.MsgspecError, ValueError):
         return None
     for number in range(len(key_fields)):
-        values = list(map(attrgetter(f"f{number}"), records))
-        # Zero may have been sent as -0, and an empty string is no key.
-        if not all(values):
+        values = ready_keys(list(map(attrgetter(f"f{number}"), records)))
+        if values is None:
             return None
-        if set(map(type, values)) != {str}:
-            values = list(map(str, values))
         columns.append(values)
-    keys = columns[0] if len(columns) == 1 else _composed(columns)
-    return keys if max(map(len, keys)) * _CHARACTER_BYTES_MAX <= KEY_BYTES_MAX else None
+    if len(columns) == 1:
+        return columns[0]
+    keys = _composed(columns)
+    return keys if _are_short(keys) else None
 
 
 def _composed(columns: Sequence[Sequence[str]]) -> list[str]:

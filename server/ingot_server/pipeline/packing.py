@@ -1,12 +1,13 @@
 """Packs checked records into the payload of a chunk, and back.
 
-A payload is NDJSON, compressed with zstd. Rejected records leave gaps in the indexes, and multi-line CSV rows leave
-gaps in the line numbers, so a chunk carries `runs`: triples (position, index, line), from which on both count up by
-one.
+A payload is NDJSON, compressed with zstd. The keys that were read on the way stand beside it. Rejected records leave
+gaps in the indexes, and multi-line CSV rows leave gaps in the line numbers, so a chunk carries `runs`: triples
+(position, index, line), from which on both count up by one.
 """
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from ingot_server.domain.records import Decoded
@@ -14,10 +15,21 @@ from ingot_server.pipeline.libzstd import zstd
 
 # The default takes longer for a few percent: the log is short-lived.
 _COMPRESSION_LEVEL = 1
+# No record has one.
+_KEY_END = "\0"
 
 
-def pack(pieces: Sequence[Decoded]) -> tuple[bytes, list[int]]:
-    """The payload and the runs of the records of `pieces`. Takes milliseconds: call it in a thread."""
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Records, as a chunk has them."""
+
+    payload: bytes
+    keys: bytes | None
+    runs: list[int]
+
+
+def pack(pieces: Sequence[Decoded]) -> Packed:
+    """The records of `pieces`. Takes milliseconds: call it in a thread."""
     texts = b"\n".join([b"\n".join(piece.texts) for piece in pieces if piece.texts])
     runs: list[int] = []
     position = 0
@@ -27,13 +39,28 @@ def pack(pieces: Sequence[Decoded]) -> tuple[bytes, list[int]]:
             if not _continues(runs, position + start, index, line):
                 runs += (position + start, index, line)
         position += len(piece.texts)
-    return zstd.compress(texts, _COMPRESSION_LEVEL), runs
+    return Packed(zstd.compress(texts, _COMPRESSION_LEVEL), _pack_keys(pieces), runs)
+
+
+def _pack_keys(pieces: Sequence[Decoded]) -> bytes | None:
+    keys: list[str] = []
+    for piece in pieces:
+        if piece.texts:
+            if piece.keys is None:
+                return None
+            keys += piece.keys
+    return zstd.compress(_KEY_END.join(keys).encode(), _COMPRESSION_LEVEL) if keys else None
 
 
 def unpack_texts(payload: bytes) -> list[bytes]:
     """The records of a payload, in order."""
     texts = zstd.decompress(payload)
     return texts.split(b"\n") if texts else []
+
+
+def unpack_keys(keys: bytes | None) -> list[str] | None:
+    """The key of each record of a payload; None if they are to be read."""
+    return None if keys is None else zstd.decompress(keys).decode().split(_KEY_END)
 
 
 class Origins:

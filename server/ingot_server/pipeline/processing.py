@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ingot_server.domain.records import ErrorCode, ErrorStage, Fault, Reject, Severity, reject
 from ingot_server.pipeline.applying import Finding, Prepared, apply, prepare
-from ingot_server.pipeline.packing import Origins, unpack_texts
+from ingot_server.pipeline.packing import Origins, unpack_keys, unpack_texts
 from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import validator
 from ingot_server.storage import batches, branches, chunks, errors, tables
@@ -65,7 +65,7 @@ def prepare_chunk(chunk: StoredChunk, lease: Lease | CommitLease) -> PreparedChu
         mode=lease.mode,
         base_id=base_id,
     )
-    records = prepare(unpack_texts(chunk.payload), target)
+    records = prepare(unpack_texts(chunk.payload), target, unpack_keys(chunk.keys))
     return PreparedChunk(chunk.chunk_index, records, Origins(chunk.runs), records.keys())
 
 

@@ -116,7 +116,7 @@ def _checked(account_id: int, table: Table, order: WriteOrder, *, must_name_keys
     target = Target(
         account_id, table.table_id, rules, table.key_fields or (), own_keys=not order.use.key_fields, mode=order.mode
     )
-    return _Checked(table, decoded, prepare(decoded.texts, target))
+    return _Checked(table, decoded, prepare(decoded.texts, target, decoded.keys))
 
 
 async def _applied(database: Database, account_id: int, checked: _Checked) -> Applied | None:

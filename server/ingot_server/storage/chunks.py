@@ -26,6 +26,7 @@ class NewChunk:
     record_count: int
     runs: list[int]
     payload: bytes
+    keys: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class StoredChunk:
     record_count: int
     runs: list[int]
     payload: bytes
+    keys: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ async def chunk_insert(connection: "Connection", batch_seq: int, chunk_index: in
         chunk.record_count,
         chunk.runs,
         chunk.payload,
+        chunk.keys,
     )
 
 

@@ -1,14 +1,14 @@
 -- name: chunk_insert
 -- Makes a piece of an upload durable. $1 batch, $2 chunk index, $3 start offset, $4 end offset, $5 CRC-32 of the
--- content, $6 record count, $7 runs, $8 payload.
+-- content, $6 record count, $7 runs, $8 payload, $9 keys.
 INSERT INTO chunk (
-    batch_seq, chunk_index, start_offset, end_offset, content_crc32, record_count, runs, payload
+    batch_seq, chunk_index, start_offset, end_offset, content_crc32, record_count, runs, payload, keys
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: chunk_next
 -- The first chunk of a batch, in order, that is not done. $1 batch, $2 the chunk index to begin at.
-SELECT chunk_index, record_count, runs, payload
+SELECT chunk_index, record_count, runs, payload, keys
 FROM chunk
 WHERE batch_seq = $1
   AND chunk_index >= $2
@@ -34,7 +34,7 @@ WHERE batch_seq = $1
 
 -- name: chunk_any
 -- A chunk of a batch by its place, whether or not it is done. $1 batch, $2 the chunk index to begin at.
-SELECT chunk_index, record_count, runs, payload
+SELECT chunk_index, record_count, runs, payload, keys
 FROM chunk
 WHERE batch_seq = $1
   AND chunk_index >= $2

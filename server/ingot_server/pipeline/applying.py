@@ -97,13 +97,13 @@ class Prepared:
         """Takes a record out that the database refuses."""
         key = ""
         if self.target.rules.is_plain:
-            key, _ = self.keyed.pop(position)
+            key, *_ = self.keyed.pop(position)
         self.refused[position] = Finding(position, (fault,), key)
 
     def keys(self) -> frozenset[str] | None:
         """The keys of the records; None if they are not known before the records are mapped."""
         if self.rows is None:
-            return frozenset(key for key, _ in self.keyed.records)
+            return frozenset(key for key, _, _ in self.keyed.records)
         if self.target.rules.kind.identifies_itself:
             return None
         return frozenset(row.key for row in self.rows if not row.is_faulty)
@@ -221,7 +221,7 @@ async def _apply_parts(connection: "Connection", prepared: Prepared, writer: int
 
 async def _apply_plain(connection: "Connection", prepared: Prepared, writer: int) -> Applied:
     target, keyed = prepared.target, prepared.keyed
-    named = {key for key, _ in keyed.records}
+    named = {key for key, _, _ in keyed.records}
     rejected = [Finding(position, (fault,), "") for position, fault in keyed.faults]
     rejected += prepared.refused.values()
     if target.base_id is not None:
@@ -250,7 +250,7 @@ async def _replace(connection: "Connection", prepared: Prepared, writer: int, ke
         if created is not None:
             return created
     unchanged = Counts()
-    if hopes.unchanged.is_so and len({key for key, _ in keyed}) == len(keyed):
+    if hopes.unchanged.is_so and len({key for key, _, _ in keyed}) == len(keyed):
         differing = await records.record_differing(connection, table_id, keyed)
         number = len(keyed) - len(differing)
         hopes.unchanged.learn(is_so=number * _WORTHWHILE >= len(keyed))
@@ -260,7 +260,7 @@ async def _replace(connection: "Connection", prepared: Prepared, writer: int, ke
 
 def _fold_plain(keyed: Keyed, fold: Fold) -> list[Finding]:
     oversized = []
-    for position, (key, text) in zip(keyed.positions, keyed.records, strict=True):
+    for position, (key, text, _) in zip(keyed.positions, keyed.records, strict=True):
         if fold.mode is WriteMode.DELETE:
             fold.delete(key)
         elif fold.skips(key):
@@ -291,7 +291,7 @@ async def _apply_rows(connection: "Connection", prepared: Prepared, writer: int)
         else:
             mapped = map_rows(rows, rules, around)
         if target.base_id is not None and not rules.kind.identifiers:
-            keys = {key for key, _ in mapped}
+            keys = {key for key, _, _ in mapped}
             await branches.branch_touch(connection, target.table_id, target.base_id, keys)
         counts = await _replace(connection, prepared, writer, mapped)
     else:

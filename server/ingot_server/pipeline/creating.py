@@ -22,7 +22,7 @@ from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import Row
 from ingot_server.storage import records, tables
 from ingot_server.storage.identifiers import Identifier
-from ingot_server.storage.records import KeyedRecord
+from ingot_server.storage.records import KeyedRecord, keyed_records
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
@@ -59,11 +59,8 @@ async def create_rows(
 
 def _with_keys(rows: Sequence[Row]) -> tuple[list[KeyedRecord], list[Identifier]]:
     """The records, and each of their identifiers with its key."""
-    keyed: list[KeyedRecord] = []
-    given: list[Identifier] = []
-    for row in rows:
-        if not row.is_faulty:
-            row.key = key = first_key(row.names[0])
-            keyed.append((key, row.text.decode()))
-            given += [(name.text, key) for name in row.names]
-    return keyed, given
+    good = [row for row in rows if not row.is_faulty]
+    for row in good:
+        row.key = first_key(row.names[0])
+    given = [(name.text, row.key) for row in good for name in row.names]
+    return keyed_records([row.key for row in good], [row.text for row in good]), given

@@ -15,6 +15,7 @@ import msgspec
 from ingot_server.domain.records import KEY_BYTES_MAX, ErrorCode, Fault
 from ingot_server.pipeline import exact_json
 from ingot_server.pipeline.own_keys import MISSING_KEYS, without_keys
+from ingot_server.storage.records import KeyedRecord, keyed_records
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NOTHING = msgspec.Raw(b"")
@@ -25,8 +26,8 @@ _CHARACTER_BYTES_MAX = 4
 class Keyed:
     """The keys of some records."""
 
-    records: list[tuple[str, str]] = field(default_factory=list)
-    """The key and the JSON text of each record that has a key."""
+    records: list[KeyedRecord] = field(default_factory=list)
+    """Each record that has a key."""
     positions: Sequence[int] = ()
     """Where each of them was among the texts."""
     faults: list[tuple[int, Fault]] = field(default_factory=list)
@@ -34,7 +35,7 @@ class Keyed:
     named_keys: tuple[str, ...] = ()
     """The key fields that the first record with a usable `keys` field names; empty if none was found or looked for."""
 
-    def pop(self, position: int) -> tuple[str, str]:
+    def pop(self, position: int) -> KeyedRecord:
         """Takes the record out that was at a position among the texts."""
         number = self.positions.index(position)
         self.positions = [*self.positions[:number], *self.positions[number + 1 :]]
@@ -50,7 +51,7 @@ def read_keys(
     """
     if not own_keys:
         if known is not None:
-            return _side_by_side(known, texts, range(len(texts)))
+            return Keyed(keyed_records(known, texts), range(len(texts)))
         return _keyed(texts, range(len(texts)), key_fields)
     bare = without_keys(texts, key_fields)
     keyed = _keyed(bare.texts, bare.positions, key_fields or bare.named_keys)
@@ -85,26 +86,21 @@ def _are_short(keys: Sequence[str]) -> bool:
     return max(map(len, keys)) * _CHARACTER_BYTES_MAX <= KEY_BYTES_MAX
 
 
-def _side_by_side(keys: Sequence[str], texts: Sequence[bytes], positions: Sequence[int]) -> Keyed:
-    return Keyed(list(zip(keys, [text.decode() for text in texts], strict=True)), positions)
-
-
 def _keyed(texts: Sequence[bytes], positions: Sequence[int], key_fields: tuple[str, ...]) -> Keyed:
     keys = _plain_keys(texts, key_fields)
     if keys is not None:
-        return _side_by_side(keys, texts, positions)
-    keyed = Keyed()
+        return Keyed(keyed_records(keys, texts), positions)
     read = _value_reader(key_fields)
-    good = []
+    good: list[tuple[int, str, bytes]] = []
+    faults: list[tuple[int, Fault]] = []
     for position, text in zip(positions, texts, strict=True):
         key = _key(read(text), key_fields)
         if isinstance(key, Fault):
-            keyed.faults.append((position, key))
+            faults.append((position, key))
         else:
-            keyed.records.append((key, text.decode()))
-            good.append(position)
-    keyed.positions = good
-    return keyed
+            good.append((position, key, text))
+    records = keyed_records([key for _, key, _ in good], [text for _, _, text in good])
+    return Keyed(records, [position for position, _, _ in good], faults)
 
 
 def _plain_keys(texts: Sequence[bytes], key_fields: tuple[str, ...]) -> Sequence[str] | None:

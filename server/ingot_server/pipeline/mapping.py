@@ -20,7 +20,7 @@ from ingot_server.pipeline.kinds.kind import DERIVED, Name, Reference
 from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import Row, Validator
 from ingot_server.storage import blocked_values, branches, identifiers, records, tables
-from ingot_server.storage.records import KeyedRecord
+from ingot_server.storage.records import KeyedRecord, keyed_records
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
@@ -151,15 +151,17 @@ def map_rows(rows: Sequence[Row], rules: Validator, around: Surroundings) -> lis
 
     Adds faults to rows, and what is derived from what they refer to.
     """
-    mapped: list[KeyedRecord] = []
+    keys: list[str] = []
+    texts: list[bytes] = []
     for row in rows:
         blame_blocked(row, around)
         referred = follow_references(row, around) if row.references else {}
         completed = identify(row, rules, around, referred)
         if not row.is_faulty:
             text = exact_json.encode(row.record) if referred or completed else row.text
-            mapped.append((row.key, text.decode()))
-    return mapped
+            keys.append(row.key)
+            texts.append(text)
+    return keyed_records(keys, texts)
 
 
 def named_keys(row: Row, rules: Validator, around: Surroundings) -> set[str]:

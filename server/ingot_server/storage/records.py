@@ -1,7 +1,7 @@
 """Records: the rows of the account's tables."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -37,8 +37,8 @@ sql = Queries("records.sql")
 
 _COPIED = ["key", "data", "digest", "table_id", "writer"]
 
-KeyedRecord = tuple[str, str]
-"""A record's key and its JSON text."""
+KeyedRecord = tuple[str, str, int]
+"""A record's key, its JSON text, and the text's digest: see `keyed_records`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +54,27 @@ class StoredRecord:
     """The import that last changed it, or minus the number of a WriteRecords call."""
 
 
+def keyed_records(keys: Iterable[str], texts: Iterable[bytes]) -> list[KeyedRecord]:
+    """Records with their digests, XXH3, which of two different texts is the same once in 2**64 times."""
+    # As PostgreSQL's bigint.
+    return [(key, text.decode(), xxh3_64_intdigest(text) - 2**63) for key, text in zip(keys, texts, strict=True)]
+
+
 async def record_apply(connection: "Connection", table_id: int, writer: int, records: Sequence[KeyedRecord]) -> Counts:
     """Writes records in their order, and says what became of them. Within the caller's transaction."""
     if not records:
         return Counts()
     first, repeated = _split_repeated(records)
-    rows = [(key, text, _digest(text)) for key, text in first]
-    if len(rows) <= FEW_RECORDS:
-        row = await connection.fetchrow(sql.record_apply_few, table_id, writer, *zip(*rows, strict=True))
+    if len(first) <= FEW_RECORDS:
+        row = await connection.fetchrow(sql.record_apply_few, table_id, writer, *zip(*first, strict=True))
     else:
         await connection.execute(sql.record_stage)
-        await connection.copy_records_to_table("incoming", records=rows, columns=["key", "data", "digest"])
+        await connection.copy_records_to_table("incoming", records=first, columns=["key", "data", "digest"])
         row = await connection.fetchrow(sql.record_apply, table_id, writer)
     assert row is not None  # noqa: S101 an aggregate always has one row
     created, updated, superseded = row
     if repeated:
-        keys, data = zip(*repeated, strict=True)
+        keys, data, _ = zip(*repeated, strict=True)
         row = await connection.fetchrow(sql.record_apply_repeated, table_id, writer, keys, data)
         assert row is not None  # noqa: S101 an aggregate always has one row
         updated += row["updated"]
@@ -91,10 +96,10 @@ async def record_differing(
     Takes a third of the time in which `record_apply` finds them unchanged, and locks nothing: the others were in the
     table at some moment of the caller's transaction.
     """
-    texts = dict(records)
-    row = await connection.fetchrow(sql.record_digests, table_id, list(texts))
+    digests = {key: digest for key, _, digest in records}
+    row = await connection.fetchrow(sql.record_digests, table_id, list(digests))
     assert row is not None  # noqa: S101 an aggregate always has one row
-    unchanged = {key for key, digest in zip(*row, strict=True) if digest == _digest(texts[key])}
+    unchanged = {key for key, digest in zip(*row, strict=True) if digest == digests[key]}
     return [record for record in records if record[0] not in unchanged] if unchanged else records
 
 
@@ -128,22 +133,16 @@ def _copy_lines(records: Sequence[KeyedRecord], table_id: int, writer: int) -> b
     records = sorted(records)
     end = f"\t{table_id}\t{writer}\n"
     # A key has no NUL, and the text of a record is on one line.
-    keys = escaped([key for key, _ in records], "\0")
-    texts = escaped([text for _, text in records], "\n")
-    digests = [_digest(text) for _, text in records]
+    keys = escaped([key for key, _, _ in records], "\0")
+    texts = escaped([text for _, text, _ in records], "\n")
     return "".join(
-        [f"{key}\t{text}\t{digest}{end}" for key, text, digest in zip(keys, texts, digests, strict=True)]
+        [f"{key}\t{text}\t{digest}{end}" for key, text, (_, _, digest) in zip(keys, texts, records, strict=True)]
     ).encode()
-
-
-def _digest(text: str) -> int:
-    """XXH3 of a text, which of two different ones is the same once in 2**64 times, as PostgreSQL's bigint."""
-    return xxh3_64_intdigest(text.encode()) - 2**63
 
 
 def _split_repeated(records: Sequence[KeyedRecord]) -> tuple[Sequence[KeyedRecord], list[KeyedRecord]]:
     """The first record of each key, and all others, both in order."""
-    if len({key for key, _ in records}) == len(records):
+    if len({key for key, _, _ in records}) == len(records):
         return records, []
     seen: set[str] = set()
     first: list[KeyedRecord] = []

@@ -13,7 +13,8 @@ import asyncpg
 import hypothesis
 import pytest
 
-from ingot_server.app import App, create_key
+from ingot_server.access import create_key
+from ingot_server.app import App
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.pipeline import progress
 from ingot_server.settings import Settings

@@ -1,11 +1,9 @@
 """Builds the server from its settings, and stops it in reverse: the one place that knows all parts."""
 
 import asyncio
-import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,10 +19,10 @@ from ingot.v1 import (
     record_service_pb2_grpc,
     table_service_pb2_grpc,
 )
-from ingot_server import audit
+from ingot_server.access import leave_address, leave_local_key
 from ingot_server.certificates import Certificates, CertificatesUnfit, certificate_files
-from ingot_server.domain.api_keys import SCOPES, ApiKey, api_key_new, api_key_parse
 from ingot_server.domain.errors import DatabaseUnavailable
+from ingot_server.opening import open_database, require_own_database, take_leases_back
 from ingot_server.pipeline.allowances import Allowance
 from ingot_server.pipeline.fetching import Fetcher, FetchRules
 from ingot_server.pipeline.progress import Progress
@@ -38,19 +36,14 @@ from ingot_server.rpc.quotas import QuotaLimits, Quotas
 from ingot_server.rpc.record_service import RecordService
 from ingot_server.rpc.reflection import add_reflection
 from ingot_server.rpc.table_service import TableService
-from ingot_server.settings import Settings
-from ingot_server.storage import accounts, batches, commits, references
-from ingot_server.storage.database import STATEMENT_SECONDS, UNHURRIED_CONNECTIONS, Database
-from ingot_server.storage.embedded import EmbeddedPostgres
+from ingot_server.settings import ConfigurationError, Settings, cannot_listen
+from ingot_server.storage.database import Database
 from ingot_server.storage.import_creation import ImportLimits
-from ingot_server.storage.migrating import migrate
 
 log = logging.getLogger(__name__)
 
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 METADATA_BYTES_MAX = 16 * 1024
-DEFAULT_ACCOUNT = "default"
-LOCAL_KEY_LABEL = "local client, made at the first start"
 SERVICES = (
     "ingot.v1.ImportService",
     "ingot.v1.BatchService",
@@ -72,108 +65,6 @@ _GRPC_OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
 ]
-
-
-class ConfigurationError(Exception):
-    """The settings do not fit together; the message says what to change."""
-
-
-def cannot_listen(address: str) -> ConfigurationError:
-    """That the address cannot be listened on."""
-    return ConfigurationError(
-        f"cannot listen on {address}: is another server running there? Set INGOT_ADDRESS to another one"
-    )
-
-
-def require_own_database(settings: Settings) -> None:
-    """Raises ConfigurationError if the settings name no database."""
-    if settings.database_url is None:
-        raise ConfigurationError(
-            "embedded PostgreSQL belongs to `ingot-server serve`: set INGOT_DATABASE_URL to the database that the"
-            " servers share"
-        )
-
-
-@asynccontextmanager
-async def database_started(settings: Settings) -> AsyncIterator[str]:
-    """The URL of the database of the settings; embedded PostgreSQL runs meanwhile if it is used."""
-    if settings.database_url is not None:
-        yield settings.database_url
-        return
-    async with _embedded_postgres(settings) as dsn:
-        yield dsn
-
-
-@asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """The database of the settings, migrated; embedded PostgreSQL runs meanwhile if it is used."""
-    async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(database_started(settings))
-        database = await Database.connect(
-            dsn,
-            max_connections=settings.database_connections,
-            idle_in_transaction_seconds=settings.lease_seconds,
-            # Writing a chunk may take two leases, and is no reason for an unhurried connection.
-            statement_timeout_seconds=max(STATEMENT_SECONDS, 2 * settings.lease_seconds),
-        )
-        stack.push_async_callback(database.close)
-        async with database.connection(unhurried=True) as connection:
-            await migrate(connection)
-        yield database
-
-
-@asynccontextmanager
-async def join_database(settings: Settings) -> AsyncIterator[Database]:
-    """The database of the settings, for a short errand beside a server that may be running on it."""
-    dsn = settings.database_url
-    postgres = EmbeddedPostgres(
-        settings.data_dir, postgres_bin=settings.postgres_bin, postgres_user=settings.postgres_user
-    )
-    if dsn is None:
-        if not postgres.exists():
-            raise ConfigurationError(
-                f"there is no Ingot database in {settings.data_dir}: set INGOT_DATA_DIR to the folder that the server"
-                " printed at its start, or INGOT_DATABASE_URL, or start a server there first"
-            )
-        dsn = await postgres.dsn_of_running()
-    if dsn is None:
-        async with open_database(settings) as database:
-            yield database
-        return
-    database = await Database.connect(dsn, max_connections=3)
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-@asynccontextmanager
-async def _embedded_postgres(settings: Settings) -> AsyncIterator[str]:
-    postgres = EmbeddedPostgres(
-        settings.data_dir,
-        postgres_bin=settings.postgres_bin,
-        postgres_user=settings.postgres_user,
-        max_connections=settings.processes * (settings.database_connections + UNHURRIED_CONNECTIONS) + 20,
-    )
-    await postgres.start()
-    keeping = asyncio.create_task(_keep_running(postgres))
-    try:
-        yield postgres.dsn
-    finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
-        await postgres.stop()
-
-
-async def _keep_running(postgres: EmbeddedPostgres) -> None:
-    while True:
-        code = await postgres.wait()
-        log.error("embedded PostgreSQL ended unexpectedly; starting it again", extra={"exit_code": code})
-        try:
-            await postgres.start()
-        except Exception:
-            log.exception("embedded PostgreSQL does not start; trying again")
-            await asyncio.sleep(5)
 
 
 class App:
@@ -348,59 +239,3 @@ async def working(settings: Settings) -> AsyncIterator[None]:
             yield
         finally:
             await app.stop()
-
-
-async def take_leases_back(database: Database) -> None:
-    """For embedded PostgreSQL: the lock on its folder proves that nobody else works, under whatever lease.
-
-    What is left of a killed server's processes may still want to write; it finds that its leases are gone.
-    """
-    for release_all in (batches.batch_release_all, references.reference_release_all, commits.commit_release_all):
-        await release_all(database)
-
-
-async def create_key(
-    database: Database,
-    account: str,
-    scopes: list[str],
-    label: str,
-    lifetime: timedelta | None,
-    *,
-    sandbox: bool = False,
-) -> ApiKey:
-    """Makes an API key, and its account if needed; with a sandbox key nothing can be stored."""
-    account_id = await accounts.account_ensure(database, account)
-    key = api_key_new()
-    await accounts.api_key_create(
-        database, key.key_id, account_id, key.secret_sha256, scopes, label, lifetime, sandbox=sandbox
-    )
-    audit.key_created(key.key_id, account, scopes, sandbox=sandbox)
-    return key
-
-
-async def leave_local_key(database: Database, data_dir: Path) -> Path:
-    """The file in the data folder that holds a key for the local client; made if there is none that works."""
-    file = data_dir / "api-key"
-    with contextlib.suppress(OSError):
-        key = api_key_parse(file.read_text().strip())
-        stored = await accounts.api_key_find(database, key.key_id) if key else None
-        if key and stored and stored.usable and key.matches(stored.secret_sha256):
-            return file
-    key = await create_key(database, DEFAULT_ACCOUNT, list(SCOPES), LOCAL_KEY_LABEL, None)
-    _write_private(file, key.text + "\n")
-    return file
-
-
-def leave_address(settings: Settings, port: int) -> None:
-    """Leaves in the data folder where the server listens."""
-    host = settings.address.rpartition(":")[0]
-    _write_private(settings.data_dir / "address", f"{host}:{port}\n")
-
-
-def _write_private(file: Path, text: str) -> None:
-    """Writes a file for our eyes only, whole or not at all."""
-    unfinished = file.with_name(file.name + ".new")
-    unfinished.unlink(missing_ok=True)
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-        opened.write(text)
-    unfinished.replace(file)

@@ -19,21 +19,15 @@ import typer
 from pydantic import ValidationError
 
 from ingot_server import audit
-from ingot_server.app import (
-    DEFAULT_ACCOUNT,
-    ConfigurationError,
-    create_key,
-    join_database,
-    open_database,
-    running,
-    working,
-)
+from ingot_server.access import DEFAULT_ACCOUNT, create_key
+from ingot_server.app import running, working
 from ingot_server.checking_setup import find_problems, is_running
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.domain.errors import IngotError
 from ingot_server.fleet import Fleet
 from ingot_server.logs import set_up_logs
-from ingot_server.settings import Settings
+from ingot_server.opening import join_database, open_database
+from ingot_server.settings import ConfigurationError, Settings
 from ingot_server.storage import accounts
 from ingot_server.storage.database import Database
 from ingot_server.storage.embedded import EmbeddedPostgresError

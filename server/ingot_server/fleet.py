@@ -11,14 +11,8 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 
-from ingot_server.app import (
-    database_started,
-    leave_address,
-    leave_local_key,
-    open_database,
-    require_own_database,
-    take_leases_back,
-)
+from ingot_server.access import leave_address, leave_local_key
+from ingot_server.opening import database_started, open_database, require_own_database, take_leases_back
 from ingot_server.settings import Settings
 from ingot_server.shared_port import shared_port
 from ingot_server.supervisor import Supervisor

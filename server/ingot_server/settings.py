@@ -181,3 +181,14 @@ class Settings(BaseSettings):
         """Whether only this machine can connect."""
         host = self.address.rpartition(":")[0].strip("[]")
         return host in ("localhost", "::1") or host.startswith("127.")
+
+
+class ConfigurationError(Exception):
+    """The settings do not fit together; the message says what to change."""
+
+
+def cannot_listen(address: str) -> ConfigurationError:
+    """That the address cannot be listened on."""
+    return ConfigurationError(
+        f"cannot listen on {address}: is another server running there? Set INGOT_ADDRESS to another one"
+    )

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ingot_server.app import ConfigurationError, cannot_listen
+from ingot_server.settings import ConfigurationError, cannot_listen
 
 PORT_NOT_SHARED = "INGOT_PROCESSES is more than 1, but only Linux shares a port among processes: set it to 1"
 

@@ -15,7 +15,8 @@ from google.protobuf import json_format, struct_pb2
 
 from ingot.v1 import batch_pb2, field_pb2, import_service_pb2, record_error_pb2, record_service_pb2, table_pb2
 from ingot.v1 import table_service_pb2 as ts
-from ingot_server.app import App, create_key
+from ingot_server.access import create_key
+from ingot_server.app import App
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from tests.api.kinds_model import Account, Blocked, Outcome, Reading, Spec, Table, Told

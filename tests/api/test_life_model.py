@@ -19,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from ingot.v1 import table_pb2
 from ingot.v1 import table_service_pb2 as ts
-from ingot_server.app import App, create_key
+from ingot_server.access import create_key
+from ingot_server.app import App
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from tests.api.kinds_model import Spec

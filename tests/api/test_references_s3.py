@@ -1,7 +1,7 @@
 """Files in S3 that the server fetches by itself, from a real service that speaks it."""
 
 from ingot.v1 import import_pb2, stage_pb2
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from tests.api.test_references import refer, referenced, refused

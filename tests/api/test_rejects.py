@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ingot.v1 import batch_pb2, import_pb2, record_service_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as pb
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.storage import chunks
 from ingot_server.storage.database import Database
 from tests.calling import Caller, reason_of, records

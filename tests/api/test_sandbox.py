@@ -12,7 +12,8 @@ from grpc import StatusCode, aio
 from ingot.v1 import batch_pb2, batch_service_pb2, import_pb2, record_pb2, table_pb2, table_service_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import record_service_pb2 as pb
-from ingot_server.app import App, create_key
+from ingot_server.access import create_key
+from ingot_server.app import App
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from tests.api.test_life import DELETE, MERGE, awaiting, done, numbers, staged

@@ -21,7 +21,7 @@ from ingot_client import (
     SourceDiffers,
     TooManyImports,
 )
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from tests.calling import Caller

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingot.v1 import import_pb2
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from tests.calling import Caller

@@ -10,7 +10,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2
 
 from ingot.v1 import batch_pb2, stage_pb2
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from ingot_server.storage.embedded import EmbeddedPostgres

@@ -9,7 +9,7 @@ from typing import Any
 from ingot.v1 import field_pb2, record_pb2, table_pb2
 from ingot.v1 import record_service_pb2 as pb
 from ingot.v1 import table_service_pb2 as ts
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from tests.calling import Caller, records

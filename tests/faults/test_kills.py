@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2
 
 from ingot.v1 import batch_pb2, import_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as pb
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from tests.calling import Caller, Upload, health_stub, reason_of, records

@@ -12,7 +12,7 @@ import pytest
 
 from ingot.v1 import batch_pb2, import_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as pb
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from tests.api.test_references import refer

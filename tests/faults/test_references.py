@@ -16,7 +16,7 @@ import pytest
 
 from ingot.v1 import import_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as im
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.pipeline.local_copies import local_copy, remove_abandoned_copies
 from ingot_server.storage.database import Database

@@ -13,7 +13,8 @@ from grpc import StatusCode, aio
 from ingot.v1 import batch_pb2, import_pb2, record_error_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import record_service_pb2 as pb
-from ingot_server.app import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, create_key
+from ingot_server.access import create_key
+from ingot_server.app import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.domain.records import RECORD_BYTES_MAX
 from ingot_server.storage.database import Database

@@ -9,7 +9,7 @@ import pytest
 
 from ingot.v1 import import_pb2
 from ingot.v1 import import_service_pb2 as im
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.pipeline import turn, worker
 from ingot_server.pipeline.rotation import ACCOUNTS_MAX, Rotation

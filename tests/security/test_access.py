@@ -11,10 +11,11 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import table_service_pb2 as ta
-from ingot_server.app import App, ConfigurationError, create_key
+from ingot_server.access import create_key
+from ingot_server.app import App
 from ingot_server.domain.api_keys import SCOPES, ApiKey, api_key_new, api_key_parse
 from ingot_server.rpc.guard import SCOPES as SCOPE_OF_METHOD
-from ingot_server.settings import Settings
+from ingot_server.settings import ConfigurationError, Settings
 from ingot_server.storage import accounts
 from ingot_server.storage.database import Database
 from tests.calling import Caller, health_stub, reason_of

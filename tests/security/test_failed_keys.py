@@ -12,7 +12,7 @@ from grpc import StatusCode, aio
 from ingot.v1 import import_service_pb2 as im
 from ingot_client import _errors as client_errors
 from ingot_client._status import translated
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES, ApiKey, api_key_new
 from ingot_server.domain.errors import ApiKeyInvalid, TooManyFailedKeys
 from ingot_server.rpc import failed_keys, memories

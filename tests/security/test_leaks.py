@@ -19,7 +19,8 @@ from grpc import aio
 from ingot.v1 import batch_pb2, import_pb2, record_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import record_service_pb2 as re
-from ingot_server.app import App, create_key
+from ingot_server.access import create_key
+from ingot_server.app import App
 from ingot_server.domain.api_keys import SCOPES, ApiKey, api_key_new
 from ingot_server.logs import set_up_logs
 from ingot_server.storage.database import Database

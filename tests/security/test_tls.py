@@ -16,8 +16,9 @@ from ingot.v1 import import_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot_client import AsyncClient, SettingsInvalid, Unreachable
 from ingot_client._settings import find_settings
-from ingot_server.app import ConfigurationError, create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
+from ingot_server.settings import ConfigurationError
 from ingot_server.storage.database import Database
 from tests.calling import Caller, Upload, reason_of, records
 from tests.conftest import running_app, skip_without

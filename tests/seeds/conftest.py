@@ -10,7 +10,7 @@ from ingot.v1 import batch_pb2, import_pb2, record_error_pb2, record_pb2, stage_
 from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import record_service_pb2 as rs
 from ingot.v1 import table_service_pb2 as ts
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from tests.calling import Caller, records

@@ -23,7 +23,7 @@ from ingot.v1 import batch_pb2, field_pb2, import_pb2, stage_pb2
 from ingot.v1 import batch_service_pb2 as bs
 from ingot.v1 import import_service_pb2 as im
 from ingot_client import AsyncClient
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.settings import Settings
 from ingot_server.storage.database import Database

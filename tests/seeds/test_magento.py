@@ -28,7 +28,7 @@ from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import record_service_pb2 as rs
 from ingot.v1 import table_service_pb2 as ts
 from ingot_client import ApiKeyInvalid, AsyncClient
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from tests.calling import Caller, health_stub, reason_of, records

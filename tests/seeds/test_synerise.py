@@ -24,7 +24,7 @@ from grpc import aio
 from ingot.v1 import batch_pb2, import_pb2, record_error_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import table_service_pb2 as ts
-from ingot_server.app import create_key
+from ingot_server.access import create_key
 from ingot_server.storage.database import Database
 from tests.calling import Caller, reason_of, records
 from tests.seeds.conftest import (

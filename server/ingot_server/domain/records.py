@@ -133,11 +133,11 @@ def _without_partial_character(cut: bytes) -> bytes:
 def reject(index: int, line: int, raw: bytes, *faults: Fault, key: str = "") -> Reject:
     """A Reject for the record whose bytes are `raw`, with the names of fields cut at FIELD_CHARACTERS_MAX."""
     text, truncated = raw_text(raw)
-    bounded = [
-        fault if len(fault.field) <= FIELD_CHARACTERS_MAX else replace(fault, field=fault.field[:FIELD_CHARACTERS_MAX])
-        for fault in faults
-    ]
-    return Reject(index, line, text, truncated, tuple(bounded), key)
+    for fault in faults:
+        if len(fault.field) > FIELD_CHARACTERS_MAX:
+            faults = tuple([replace(fault, field=fault.field[:FIELD_CHARACTERS_MAX]) for fault in faults])
+            break
+    return Reject(index, line, text, truncated, faults, key)
 
 
 @dataclass(slots=True)
@@ -156,3 +156,11 @@ class Decoded:
     """How many records there were, good and bad."""
     keys: Sequence[str] | None = None
     """The key of each of the texts, where all of them are known."""
+    starts: Sequence[int] | None = None
+    """The positions from which on indexes and lines count up by one; None if that is not known."""
+
+    @property
+    def is_one_run(self) -> bool:
+        """Whether indexes and lines count up by one from the first record on, as far as is seen at once."""
+        # Only a file has lines.
+        return isinstance(self.indexes, range) and (isinstance(self.lines, range) or not any(self.lines[:1]))

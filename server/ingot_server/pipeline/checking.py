@@ -9,8 +9,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from itertools import accumulate, compress
-from operator import attrgetter, eq
+from itertools import accumulate, compress, count
+from operator import add, attrgetter, eq, sub
 from typing import Any
 
 import msgspec
@@ -53,26 +53,39 @@ def check(decoded: Decoded, key_fields: tuple[str, ...] | None, is_name: Callabl
         suspects = set() if all(found) else {position for position, key in enumerate(found) if not key}
     suspects |= _suspects_in(block, texts, objects=len(texts) - len(suspects))
     rejects: list[Reject] = []
-    good = bytearray(b"\1") * len(texts)
+    bad: list[int] = []
     # The records of a block have the same names of fields.
     is_name = cache(is_name)
     for position in sorted(suspects):
-        if faults := faults_of(texts[position], key_fields, is_name):
-            rejects.append(reject(decoded.indexes[position], decoded.lines[position], texts[position], *faults))
-            good[position] = False
+        text = texts[position]
+        if faults := faults_of(text, key_fields, is_name):
+            rejects.append(reject(decoded.indexes[position], decoded.lines[position], text, *faults))
+            bad.append(position)
     # A line break within a string was a fault, so any other stands between tokens.
     if b"\r" in block or block.count(b"\n") >= len(texts):
         texts = [text.replace(b"\n", b" ").replace(b"\r", b" ") for text in texts]
     if not rejects:
         return Decoded(texts, decoded.indexes, decoded.lines, decoded.rejects, decoded.received, ready_keys(found))
+    good = bytearray(b"\1") * len(texts)
+    for position in bad:
+        good[position] = False
+    texts = list(compress(texts, good))
     return Decoded(
-        list(compress(texts, good)),
+        texts,
         list(compress(decoded.indexes, good)),
         list(compress(decoded.lines, good)),
-        sorted([*decoded.rejects, *rejects], key=attrgetter("index")),
+        sorted([*decoded.rejects, *rejects], key=attrgetter("index")) if decoded.rejects else rejects,
         decoded.received,
         ready_keys(list(compress(found, good))),
+        _starts_without(bad, len(texts)) if decoded.is_one_run else None,
     )
+
+
+def _starts_without(bad: Sequence[int], left: int) -> list[int]:
+    """Where the runs of records begin that are left of a single one, without those at some of its positions."""
+    starts = dict.fromkeys([0, *map(sub, bad, count())])
+    starts.pop(left, None)
+    return list(starts)
 
 
 def _suspects_in(block: bytes, texts: Sequence[bytes], objects: int) -> set[int]:
@@ -146,9 +159,9 @@ def _positions(texts: Sequence[bytes], offsets: Sequence[int]) -> set[int]:
     """The positions of the records that hold these offsets of the block."""
     if not offsets:
         return set()
-    ends = list(accumulate(map(len, texts)))
-    positions = range(len(texts))
-    return {bisect_right(positions, offset, key=lambda position: ends[position] + position) for offset in offsets}
+    # Between two records the block has one byte more.
+    ends = list(map(add, accumulate(map(len, texts)), count()))
+    return {bisect_right(ends, offset) for offset in offsets}
 
 
 def _found_keys(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys: bool) -> list[Any]:

@@ -28,6 +28,8 @@ SEARCHED_FIELDS_MAX = 10_000
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANYTHING = msgspec.json.Decoder(msgspec.Raw)
 _ERRORS = (msgspec.MsgspecError, ValueError)
+_KINDS = {b"[": "an array", b'"': "a string", b"n": "null", b"t": "true", b"f": "false"}
+"""Of JSON, by how it begins; all others are numbers."""
 _NO_VALUE = (b"null", b'""')
 
 _LONE_SURROGATE = re.compile(
@@ -68,8 +70,10 @@ def faults_of(text: bytes, key_fields: tuple[str, ...] | None, is_name: Callable
         return [RECORD_TOO_LARGE]
     if not text.strip():
         return [EMPTY_LINE]
-    repair = _Repair(text)
-    text, faults = repair.text, repair.faults
+    faults: list[Fault] = []
+    if not text.isascii() or b"\\u" in text or _has_controls(text):
+        repair = _Repair(text)
+        text, faults = repair.text, repair.faults
     try:
         record = _RECORD.decode(text)
     except RecursionError:
@@ -97,12 +101,11 @@ class _Repair:
         self.faults: list[Fault] = []
         if not text.isascii():
             self._encoding()
-        has_escapes = b"\\u" in text
-        if has_escapes:
+        if rb"\ud" in text or rb"\uD" in text:
             self._surrogates()
-        if len(text.translate(None, _CONTROLS)) < len(text):
+        if _has_controls(text):
             self._controls()
-        if has_escapes:
+        if rb"\u0000" in text:
             self._escaped_nul()
 
     def _encoding(self) -> None:
@@ -116,8 +119,7 @@ class _Repair:
 
     def _surrogates(self) -> None:
         masked = _masked(self.text)
-        maybe = rb"\ud" in masked or rb"\uD" in masked
-        if maybe and (found := _LONE_SURROGATE.search(masked)):
+        if found := _LONE_SURROGATE.search(masked):
             escape = found.group().decode()
             place = _place(self.text, found.start())
             self._blame(ErrorCode.INVALID_ENCODING, f"The escape {escape} {place} is half of a surrogate pair.")
@@ -154,8 +156,7 @@ def _unread(text: bytes, error: str) -> Fault:
             return syntax_fault(text, error)
     except RecursionError:
         return _too_deep()
-    kind = {b"[": "an array", b'"': "a string", b"n": "null", b"t": "true", b"f": "false"}.get(start, "a number")
-    return Fault(ErrorCode.NOT_AN_OBJECT, f"Expected a JSON object, got {kind}.")
+    return Fault(ErrorCode.NOT_AN_OBJECT, f"Expected a JSON object, got {_KINDS.get(start, 'a number')}.")
 
 
 def _is_json(text: bytes) -> bool:
@@ -164,6 +165,10 @@ def _is_json(text: bytes) -> bool:
     except _ERRORS:
         return False
     return True
+
+
+def _has_controls(text: bytes) -> bool:
+    return len(text.translate(None, _CONTROLS)) < len(text)
 
 
 def _number_faults(problem: str, record: Mapping[str, msgspec.Raw]) -> Iterator[Fault]:
@@ -234,7 +239,8 @@ def _key_problem(record: Mapping[str, msgspec.Raw], name: str) -> str:
 
 def _is_too_deep(text: bytes) -> bool:
     """Whether well-formed JSON is nested too deeply."""
-    if text.count(b"{") + text.count(b"[") <= NESTING_MAX:
+    # Each level has two brackets.
+    if len(text) <= 2 * NESTING_MAX or text.count(b"{") + text.count(b"[") <= NESTING_MAX:
         return False
     brackets = _outside_strings(text).translate(_BRACKETS, _NO_BRACKETS)
     # Taking the innermost brackets away, which is fast, takes one level away, and leaves few runs to count.

@@ -36,7 +36,7 @@ def pack(pieces: Sequence[Decoded]) -> Packed:
     for piece in pieces:
         for start in _run_starts(piece):
             index, line = piece.indexes[start], piece.lines[start]
-            if not _continues(runs, position + start, index, line):
+            if start or not _continues(runs, position + start, index, line):
                 runs += (position + start, index, line)
         position += len(piece.texts)
     return Packed(zstd.compress(texts, _COMPRESSION_LEVEL), _pack_keys(pieces), runs)
@@ -76,12 +76,13 @@ class Origins:
         return index + position - first, line + position - first if line else 0
 
 
-def _run_starts(piece: Decoded) -> list[int]:
+def _run_starts(piece: Decoded) -> Sequence[int]:
     if not piece.texts:
         return []
-    # Only a file has lines.
-    if isinstance(piece.indexes, range) and (isinstance(piece.lines, range) or not piece.lines[0]):
+    if piece.is_one_run:
         return [0]
+    if piece.starts is not None:
+        return piece.starts
     starts = [0]
     origins = zip(piece.indexes, piece.lines, strict=True)
     for position, ((index, line), (next_index, next_line)) in enumerate(pairwise(origins), start=1):

@@ -113,19 +113,21 @@ async def error_add(
     )
     if storable:
         await connection.copy_records_to_table("record_error", records=islice(rows, storable), columns=_COLUMNS)
-    counts: dict[tuple[ErrorCode, str], int] = {}
+    # Plain numbers: the hash of an enum's member is made in Python.
+    counts: dict[tuple[int, str], int] = {}
     examples: list[str | None] = []
-    fields: dict[ErrorCode, int] = {}
+    fields: dict[int, int] = {}
     for reject in rejects:
         for fault in reject.faults:
-            group = (fault.code, _INDEX.sub("[]", fault.field) if "[" in fault.field else fault.field)
-            if group in counts:
-                counts[group] += 1
+            code, field = int(fault.code), fault.field
+            group = (code, _INDEX.sub("[]", field) if "[" in field else field)
+            known = counts.get(group, 0)
+            counts[group] = known + 1
+            if known:
                 continue
-            counts[group] = 1
-            fields[fault.code] = fields.get(fault.code, 0) + bool(group[1])
+            fields[code] = fields.get(code, 0) + bool(field)
             # At most GROUP_FIELDS_MAX fields come before the first that gets no group, whose example may be needed.
-            shown = not fault.field or fields[fault.code] <= GROUP_FIELDS_MAX + 1
+            shown = not field or fields[code] <= GROUP_FIELDS_MAX + 1
             examples.append(_example(reject, fault) if shown else None)
     await connection.execute(
         sql.error_group_add,

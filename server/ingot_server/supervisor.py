@@ -83,27 +83,35 @@ class Supervisor:
 
     async def _keep(self, process: Process) -> None:
         """Starts another process whenever this one has ended, until we stop."""
-        pause_seconds = PAUSE_SECONDS_MIN
+        pause_seconds = 0.0
         while True:
             began = time.monotonic()
             code = await process.wait()
             self._running.discard(process)
             if self._stopping.is_set():
                 return
-            log.error("a server process ended; starting another", extra={"pid": process.pid, "exit_code": code})
-            if time.monotonic() - began >= STEADY_SECONDS:
-                pause_seconds = PAUSE_SECONDS_MIN
+            pause_seconds = next_pause(pause_seconds, lived_seconds=time.monotonic() - began)
+            facts = {"pid": process.pid, "exit_code": code, "pause_seconds": pause_seconds}
+            log.error("a server process ended; starting another", extra=facts)
             while True:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), pause_seconds)
                 if self._stopping.is_set():
                     return
-                pause_seconds = min(2 * pause_seconds, PAUSE_SECONDS_MAX)
                 try:
                     process = await self._spawn()
                     break
                 except OSError:
                     log.exception("a server process cannot be started; trying again")
+                    pause_seconds = next_pause(pause_seconds, lived_seconds=0)
+
+
+def next_pause(pause_seconds: float, lived_seconds: float) -> float:
+    """How long to wait before another is started: twice as long as the last time, if the one that ended had not lived
+    long since then."""
+    if lived_seconds >= STEADY_SECONDS:
+        return PAUSE_SECONDS_MIN
+    return min(max(PAUSE_SECONDS_MIN, 2 * pause_seconds), PAUSE_SECONDS_MAX)
 
 
 def _close(process: Process) -> None:

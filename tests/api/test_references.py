@@ -235,7 +235,8 @@ async def test_a_file_that_is_not_what_its_name_says_fails_the_upload(
     assert (batch.upload.state, batch.status) == (FAILURE, batch_pb2.BATCH_STATUS_FAILED)
     assert why in batch.status_message
     assert "reference the file again" in batch.status_message
-    assert "could not be fetched" in ended.state_message
+    assert "fetched" not in batch.status_message
+    assert "could not be fetched or read" in ended.state_message
 
 
 async def test_what_a_damaged_file_holds_before_the_damage_is_imported(caller: Caller, database: Database) -> None:
@@ -262,7 +263,9 @@ async def test_a_file_that_has_to_be_copied_may_not_be_too_large(
     ):
         host.knows_length = knows_length
         ended = await referenced(caller, f"http://127.0.0.1:{host.port}/people.xlsx")
-        assert "has to be copied" in (await caller.batch(ended.import_id)).status_message
+        said = (await caller.batch(ended.import_id)).status_message
+        assert said.startswith("The file could not be read: it has more than")
+        assert "has to be copied" in said
     assert ended.state == FAILED
 
 
@@ -286,7 +289,7 @@ async def test_a_missing_file_fails_its_batch_and_not_the_others(caller: Caller)
     batch = await caller.batch(import_id, "missing")
     assert batch.status_message == (
         "The file could not be fetched: HTTP 404 Not Found. When that is mended, reference the file again, as another"
-        " batch or in another import."
+        " batch, or in another import if this one is finished."
     )
     assert (batch.status, batch.upload.state) == (batch_pb2.BATCH_STATUS_FAILED, FAILURE)
     assert (ended.state, ended.counts.created) == (PARTIALLY_SUCCEEDED, 3)
@@ -417,7 +420,10 @@ async def test_a_file_that_changes_meanwhile_is_not_mixed(caller: Caller) -> Non
         hold.go_on.set()
         ended = await caller.finish(import_id)
     batch = await caller.batch(import_id)
-    assert "changed while it was read" in batch.status_message
+    assert batch.status_message == (
+        "The file changed while it was read. When nobody writes it any more, reference the file again, as another"
+        " batch, or in another import if this one is finished."
+    )
     assert ended.state == PARTIALLY_SUCCEEDED
     assert ended.counts.created == ended.counts.received < 40_000
 

@@ -156,11 +156,11 @@ async def test_a_call_whose_commit_failed_never_says_ok(caller: Caller, database
     await rival.close()
 
 
-def test_a_structure_gives_the_same_text_whatever_the_order_of_its_fields() -> None:
+async def test_a_structure_gives_the_same_text_whatever_the_order_of_its_fields() -> None:
     one, other = record_pb2.Record(), record_pb2.Record()
     one.struct.update({"a": 1, "b": {"x": 1, "y": 2}})
     other.struct.update({"b": {"y": 2, "x": 1}, "a": 1})
-    assert record_texts([one]) == record_texts([other]) == [b'{"a":1,"b":{"x":1,"y":2}}']
+    assert await record_texts([one]) == await record_texts([other]) == [b'{"a":1,"b":{"x":1,"y":2}}']
 
 
 async def test_whether_records_need_their_own_keys_does_not_depend_on_time(caller: Caller) -> None:

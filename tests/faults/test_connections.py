@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2
 from ingot.v1 import record_pb2, stage_pb2
 from ingot.v1 import record_service_pb2 as rs
 from ingot_server.domain.errors import DatabaseUnavailable
+from ingot_server.pipeline import committing
 from ingot_server.storage.database import Database
 from tests.calling import Caller, health_stub, reason_of, records
 from tests.conftest import running_app
@@ -150,6 +151,27 @@ async def test_connections_that_fall_silent_are_given_up(
         import_id = await begin(beyond)
         proxy.silence()
         await expect_the_rest_gets_through(beyond, import_id)
+
+
+@pytest.mark.parametrize("part", ["kept", "rolled back"])
+async def test_a_part_of_a_commit_whose_connection_falls_silent_is_given_up(database_url: str, part: str) -> None:
+    """Its rollback would wait for an answer for ever."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with postgres_proxy(Path(folder), database_url) as (proxy, url):
+            found = await Database.connect(url, max_connections=2)
+            with pytest.raises(DatabaseUnavailable):
+                async with found.transaction(statement_timeout_seconds=3_600) as connection:
+
+                    async def attempt() -> None:
+                        proxy.silence()
+                        await connection.execute("SELECT 1", timeout=0.2)
+
+                    if part == "kept":
+                        await committing._in_part_of(connection, attempt)
+                    async with committing._trial_in(connection):
+                        await attempt()
+            proxy.reset()
+            await found.close()
 
 
 async def test_too_many_connections_are_a_reason_to_wait(caller: Caller, database_url: str) -> None:

@@ -1,12 +1,16 @@
 """Several processes instead of one: nothing lost, nothing twice, and nobody left behind."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 
@@ -15,6 +19,7 @@ from ingot.v1 import import_service_pb2 as pb
 from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
+from ingot_server.supervisor import PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN, STEADY_SECONDS, next_pause
 from tests.api.test_references import refer
 from tests.calling import Caller, Upload, reason_of, records
 from tests.faults.processes import ServerProcess, server_process, worker_process
@@ -126,6 +131,65 @@ async def test_a_process_that_is_killed_under_load_loses_nothing_and_comes_back(
             await expect_each_once(callers[0], import_id, len(callers))
         async with callers_of_all(server, key):
             assert server.connected() == server.children()
+
+
+@asynccontextmanager
+async def unstartable(database_url: str) -> AsyncIterator[None]:
+    """No server can be started meanwhile; those that run go on."""
+    admin = await asyncpg.connect(database_url)
+    await admin.execute("INSERT INTO schema_migration (number, name, digest) VALUES (9999, '9999_of_tomorrow', '')")
+    yield
+    await admin.execute("DELETE FROM schema_migration WHERE number = 9999")
+    await admin.close()
+
+
+async def deaths(server: ServerProcess, number: int) -> list[dict[str, Any]]:
+    """What is logged of the next processes that end."""
+    assert server.process.stderr is not None
+    told: list[dict[str, Any]] = []
+    while len(told) < number:
+        line = await server.process.stderr.readline()
+        assert line, "the server has ended"
+        # What a process has against its start is told to people, and is not JSON.
+        entry = json.loads(line) if line.startswith(b"{") else {}
+        if "a server process ended" in entry.get("message", ""):
+            told.append(entry)
+    return told
+
+
+async def test_processes_that_die_at_once_are_started_again_more_and_more_rarely_until_one_lives(
+    database_url: str, key: str
+) -> None:
+    async with (
+        server_process(database_url=database_url, processes=2, log_format="json") as server,
+        Caller(server.address, key) as caller,
+    ):
+        await caller.run([{"id": 1}])
+        other = min(server.children() - server.connected())
+        async with unstartable(database_url):
+            server.signal(other, signal.SIGKILL)
+            told = await deaths(server, 4)
+            # The one that has the connection goes on.
+            await caller.run([{"id": 2}])
+        assert [entry["pause_seconds"] for entry in told] == [0.1, 0.2, 0.4, 0.8]
+        assert [entry["exit_code"] for entry in told] == [-signal.SIGKILL, 1, 1, 1]
+        times = [datetime.fromisoformat(entry["time"]) for entry in told]
+        for (earlier, later), entry in zip(pairwise(times), told[:-1], strict=True):
+            assert (later - earlier).total_seconds() >= entry["pause_seconds"]
+        await until(lambda: len(server.children()) == 2)
+        async with callers_of_all(server, key) as callers:
+            assert sorted([row["id"] for row in await callers[-1].table()]) == [1, 2]
+        server.process.send_signal(signal.SIGTERM)
+        assert await server.ended() == 0
+
+
+def test_the_pause_before_another_start_has_a_limit_and_begins_anew_behind_a_long_life() -> None:
+    pauses = [0.0]
+    for _ in range(20):
+        pauses.append(next_pause(pauses[-1], lived_seconds=STEADY_SECONDS / 2))
+    assert pauses[1:4] == [PAUSE_SECONDS_MIN, 2 * PAUSE_SECONDS_MIN, 4 * PAUSE_SECONDS_MIN]
+    assert set(pauses[12:]) == {PAUSE_SECONDS_MAX}
+    assert next_pause(PAUSE_SECONDS_MAX, lived_seconds=STEADY_SECONDS) == PAUSE_SECONDS_MIN
 
 
 async def test_all_processes_drain_when_the_server_is_asked_to_stop(database_url: str, key: str) -> None:

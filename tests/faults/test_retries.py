@@ -68,7 +68,10 @@ async def test_rejects_that_go_away_while_they_are_fetched_are_missed_aloud(
     assert ended.state == import_pb2.IMPORT_STATE_PARTIALLY_SUCCEEDED
     assert 0 < ended.counts.created == ended.counts.received < ROWS
     batch = await caller.batch(import_id)
-    assert "no longer kept" in batch.status_message
+    assert batch.status_message == (
+        "The rejected records are no longer kept, because their import was deleted or is too old: send them again, in"
+        " another import."
+    )
     assert batch.upload.state in (stage_pb2.STAGE_STATE_FAILURE, stage_pb2.STAGE_STATE_WARNING)
     assert len(await caller.table()) == ended.counts.created
 

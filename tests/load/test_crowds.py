@@ -193,6 +193,23 @@ async def test_hostile_records_are_errors_beside_their_neighbours(database_url: 
         assert there.grown_mib() < 150
 
 
+async def test_a_file_of_nothing_but_line_breaks_is_counted_line_by_line_and_nobody_waits_for_it(
+    database_url: str, database: Database
+) -> None:
+    ndjson = batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_NDJSON)
+    async with crowd_at(database_url, database, errors_limit=1_000) as there:
+        importing = asyncio.create_task(there.crowd.run_file(b"\n" * MIB, ndjson))
+        await there.expect_unharmed()
+        ended = await importing
+        assert ended.state == import_pb2.IMPORT_STATE_FAILED
+        assert (ended.counts.received, ended.counts.rejected) == (MIB, MIB)
+        assert [(group.code, group.count) for group in ended.upload.error_groups] == [
+            (record_error_pb2.RECORD_ERROR_CODE_EMPTY_LINE, MIB)
+        ]
+        assert [error.line for error in await there.crowd.errors(ended.import_id)] == list(range(1, 1_001))
+        assert there.grown_mib() < 60
+
+
 async def test_a_record_of_one_byte_too_many_is_an_error_and_one_of_just_enough_is_not(
     database_url: str, database: Database
 ) -> None:

@@ -18,8 +18,7 @@ NDJSON = DataFormat(FileType.NDJSON)
         (b'{"a":1}\r\n{"a":2}\r\n', [b'{"a":1}', b'{"a":2}']),
         (b'\xef\xbb\xbf{"a":1}\n', [b'{"a":1}']),
         (b"\xef\xbb\xbf", []),
-        (b"\n", [b""]),
-        (b"\n\n{}\n \n", [b"", b"", b"{}", b" "]),
+        (b" \n\t\r\n", [b" ", b"\t"]),
         (b'{"a":"\xe2\x80\xa8\x0b"}\n', [b'{"a":"\xe2\x80\xa8\x0b"}']),
     ],
 )
@@ -27,6 +26,25 @@ def test_each_line_is_a_record(data: bytes, texts: list[bytes]) -> None:
     found = read(NDJSON, data)
     assert found.records == [(text, index, index + 1) for index, text in enumerate(texts)]
     assert found.rejects == []
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [2, 3, 9]])
+def test_each_empty_line_is_a_reject_with_its_place(cuts: list[int]) -> None:
+    found = read(NDJSON, b"\n\r\n{}\n\n \n{}\n\n", cuts)
+    assert found.records == [(b"{}", 2, 3), (b" ", 4, 5), (b"{}", 5, 6)]
+    assert found.codes == [(index, index + 1, ErrorCode.EMPTY_LINE) for index in (0, 1, 3, 6)]
+    assert {(reject.raw, reject.raw_truncated) for reject in found.rejects} == {("", False)}
+
+
+def test_empty_lines_beside_one_that_is_too_large_are_all_rejected() -> None:
+    data = b"\n{}\n" + b"x" * (RECORD_BYTES_MAX + 1) + b"\n\n"
+    found = read(NDJSON, data)
+    assert found.records == [(b"{}", 1, 2)]
+    assert found.codes == [
+        (0, 1, ErrorCode.EMPTY_LINE),
+        (2, 3, ErrorCode.RECORD_TOO_LARGE),
+        (3, 4, ErrorCode.EMPTY_LINE),
+    ]
 
 
 def test_many_lines_keep_their_places() -> None:

@@ -184,4 +184,4 @@ def final_state(found: Import) -> tuple[ImportState, str]:
     return ImportState.SUCCEEDED, message
 
 
-_NOT_FETCHED = "A file could not be fetched, or not be read: see the status_message of the batches."
+_NOT_FETCHED = "A file could not be fetched or read: see the status_message of the batches."

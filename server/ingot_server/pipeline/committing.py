@@ -33,7 +33,7 @@ from ingot_server.pipeline.replacing import removal_refused
 from ingot_server.pipeline.rotation import Rotation
 from ingot_server.storage import chunks, commits, errors, records, tables
 from ingot_server.storage.commits import CommitLease
-from ingot_server.storage.database import Database, DataRefused, database_errors, rolled_back
+from ingot_server.storage.database import Database, DataRefused, database_errors, ended_if_silent, rolled_back
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
@@ -273,7 +273,8 @@ async def _trial_in(connection: "Connection") -> "AsyncIterator[Connection]":
     """A part of a transaction that is rolled back in any case."""
     with database_errors():
         async with rolled_back(connection):
-            yield connection
+            with ended_if_silent(connection):
+                yield connection
 
 
 async def _in_part_of(connection: "Connection", attempt: Callable[[], Awaitable[T]]) -> T:
@@ -283,12 +284,15 @@ async def _in_part_of(connection: "Connection", attempt: Callable[[], Awaitable[
     """
     for _ in range(1, TRIES):
         try:
-            with database_errors():
-                async with connection.transaction():
-                    return await attempt()
+            return await _once_in_part_of(connection, attempt)
         except DatabaseUnavailable:
             if connection.is_closed():
                 raise
+    return await _once_in_part_of(connection, attempt)
+
+
+async def _once_in_part_of(connection: "Connection", attempt: Callable[[], Awaitable[T]]) -> T:
     with database_errors():
         async with connection.transaction():
-            return await attempt()
+            with ended_if_silent(connection):
+                return await attempt()

@@ -31,14 +31,14 @@ from ingot_server.domain.errors import (
     UploadConflict,
 )
 from ingot_server.domain.formats import DataFormat
-from ingot_server.pipeline.fetching import Fetcher, FetchFailed, ReferenceRefused
+from ingot_server.pipeline.fetching import Fetcher, FetchFailed, FileChanged, ReferenceRefused
 from ingot_server.pipeline.leasing import keep
 from ingot_server.pipeline.local_copies import remove_abandoned_copies
 from ingot_server.pipeline.packed_reading import FileDamaged
 from ingot_server.pipeline.pieces import Piece
 from ingot_server.pipeline.receiving import Receiver
 from ingot_server.pipeline.settling import end_if_due
-from ingot_server.pipeline.sources import Sources, Unfetchable
+from ingot_server.pipeline.sources import RecordsGone, Sources, Unfetchable, Unfit
 from ingot_server.storage import batches, references
 from ingot_server.storage.database import Database
 from ingot_server.storage.references import FetchLease
@@ -54,10 +54,11 @@ POLL_SECONDS = 0.5
 KEEP_SECONDS = 1.0
 """How often to look whether a batch is still to be fetched: its import may be cancelled while nothing comes."""
 _NOT_FETCHED = (FetchFailed, ReferenceRefused, Unfetchable)
-_NOT_READ = (TabularFault, TabularUnavailable)
+_NOT_READ = (TabularFault, TabularUnavailable, Unfit)
+_CHANGED = (FileChanged, ContentDiffers, TotalMismatch)
 _SOURCE_FAULTS = (*_NOT_FETCHED, *_NOT_READ)
-_CHANGED = "it changed while it was read"
-_AGAIN = "When that is mended, reference the file again, as another batch or in another import."
+_AGAIN = "reference the file again, as another batch, or in another import if this one is finished."
+_MENDED = f"When that is mended, {_AGAIN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +166,16 @@ class Fetching:
     async def _fetch(self, lease: FetchLease) -> None:
         try:
             await self._receive_in_time(lease)
-        except _NOT_FETCHED as reason:
-            await self._fail(lease, f"The file could not be fetched: {reason.message}. {_AGAIN}")
+        except RecordsGone as reason:
+            await self._fail(lease, reason.message)
+        except _CHANGED:
+            await self._fail(lease, f"The file changed while it was read. When nobody writes it any more, {_AGAIN}")
         except _NOT_READ as reason:
-            await self._fail(lease, f"The file could not be read: {reason.message}. {_AGAIN}")
+            await self._fail(lease, f"The file could not be read: {reason.message}. {_MENDED}")
+        except _NOT_FETCHED as reason:
+            await self._fail(lease, f"The file could not be fetched: {reason.message}. {_MENDED}")
         except FileDamaged as reason:
-            await self._fail(lease, f"{reason.message} {_AGAIN}")
-        except (ContentDiffers, TotalMismatch):
-            await self._fail(lease, f"The file could not be fetched: {_CHANGED}. {_AGAIN}")
+            await self._fail(lease, f"{reason.message} {_MENDED}")
         except ImportTooLarge as refused:
             await self._fail(lease, refused.message)
         except UploadConflict:

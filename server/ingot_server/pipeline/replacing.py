@@ -22,7 +22,7 @@ def removal_refused(unnamed: int, records: int, max_deleted_ratio: float | None,
     if nameless:
         return Removal(
             "Nothing is deleted: a record that was rejected without a key that could be read, or a file that could not"
-            " be fetched, may name what the import does not name. Mend that, and import all again."
+            " be fetched or read, may name what the import does not name. Mend that, and import all again."
         )
     if max_deleted_ratio is not None and unnamed > max_deleted_ratio * records:
         return Removal(

@@ -43,6 +43,20 @@ class Unfetchable(Exception):
         self.message = message
 
 
+class Unfit(Unfetchable):
+    """The file is there, but is none that can be read here."""
+
+
+class RecordsGone(Unfetchable):
+    """The rejected records of another import are no longer there; `message` says all."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The rejected records are no longer kept, because their import was deleted or is too old: send them again,"
+            " in another import."
+        )
+
+
 class Sources:
     """The sources of one process."""
 
@@ -97,8 +111,8 @@ class Sources:
 
     def _expect_room(self, size: int) -> None:
         if size > self._copy_bytes_max:
-            raise Unfetchable(
-                f"the file has more than {self._copy_bytes_max:,} bytes, the most for a file that has to be copied"
+            raise Unfit(
+                f"it has more than {self._copy_bytes_max:,} bytes, the most for a file that has to be copied"
                 " before it is read: split it, or save it as CSV or NDJSON"
             )
 
@@ -115,7 +129,7 @@ class Sources:
                 yield Piece([texts[place] for place in chunk.rejected], b"", position, None)
             position += len(chunk.rejected)
         if position != source.records:
-            raise Unfetchable("the rejected records are no longer kept, because their import was deleted or is too old")
+            raise RecordsGone
         yield Piece([], b"", position, position)
 
 
@@ -156,7 +170,7 @@ def _packed_as(format: DataFormat, content_encoding: str) -> DataFormat:
     compression = _CODINGS.get(codings[0]) if len(codings) == 1 else None
     if compression is None or format.type.tabular or format.compression not in (Compression.NONE, compression):
         shown = ", ".join(coding if _SHOWABLE.fullmatch(coding) else "?" for coding in codings)
-        raise Unfetchable(
-            f"the source sends the file packed (Content-Encoding: {shown}), and it cannot be read like that"
+        raise Unfit(
+            f"the source sends it packed (Content-Encoding: {shown}), which is not one of the ways that are known"
         )
     return replace(format, compression=compression)

@@ -7,10 +7,11 @@ batch goes to another worker with a higher lease generation, and whatever this o
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.imports import ImportState
@@ -33,6 +34,9 @@ The last is for those that are quickly done: they must not wait for minutes for 
 """
 FAILURES_MAX = 5
 """After so many failures in a row, of a sort that nobody foresaw, the import is given up."""
+
+LOOK_BACK_SECONDS = 60.0
+"""How often to look for batches that appear to wait since a time at which there were none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class Workers:
         self._indexing: asyncio.Task[None] | None = None
         self._rotation = Rotation()
         self._commit_rotation = Rotation()
+        self._waiting_since: datetime | None = None
+        self._look_back_at = 0.0
 
     def start(self) -> None:
         """Begins to work."""
@@ -105,7 +111,9 @@ class Workers:
     async def _work_forever(self) -> None:
         while not self._stopping.is_set():
             try:
-                lease = await batches.batch_claim(self._database, self._settings.lease, self._rotation.accounts)
+                lease = await batches.batch_claim(
+                    self._database, self._settings.lease, self._rotation.accounts, self._waiting_since
+                )
                 if lease is not None:
                     self._rotation.note(lease.account_id)
                     await self._process(lease)
@@ -181,7 +189,13 @@ class Workers:
 
     async def _sweep_forever(self) -> None:
         while not self._stopping.is_set():
-            for chore in (self._cancel_abandoned, self._end_imports, self._delete_chunks, self._clear_tables):
+            for chore in (
+                self._note_waiting,
+                self._cancel_abandoned,
+                self._end_imports,
+                self._delete_chunks,
+                self._clear_tables,
+            ):
                 try:
                     await chore()
                 except DatabaseUnavailable:
@@ -189,6 +203,14 @@ class Workers:
                 except Exception:
                     log.exception("a chore failed; it is tried again")
             await self._pause(self._stopping, self._settings.sweep_seconds)
+
+    async def _note_waiting(self) -> None:
+        """Notes since when batches wait, so that claims do not look at what is longer ago."""
+        before = self._waiting_since
+        if time.monotonic() >= self._look_back_at:
+            self._look_back_at = time.monotonic() + LOOK_BACK_SECONDS
+            before = None
+        self._waiting_since = await batches.batch_waiting_since(self._database, before)
 
     async def _cancel_abandoned(self) -> None:
         await import_moves.import_cancel_abandoned(self._database, self._settings.abandoned_after)

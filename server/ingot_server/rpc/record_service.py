@@ -10,6 +10,7 @@ from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.tables import Table
 from ingot_server.pipeline.exporting import export_records
 from ingot_server.pipeline.finding import delete_records, find_record
+from ingot_server.pipeline.threads import computed
 from ingot_server.pipeline.writing import WriteOrder, rehearse_records, write_records
 from ingot_server.rpc import paging, requests, wire
 from ingot_server.rpc.guard import Context, audit_deletion, caller_account, caller_is_sandboxed, expect_scope
@@ -33,7 +34,7 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
         mode = requests.write_mode(request.mode, "mode")
         if mode is WriteMode.DELETE:
             expect_scope("records:delete")
-        order = WriteOrder(use, reading, mode, requests.record_texts(request.records))
+        order = WriteOrder(use, reading, mode, await requests.record_texts(request.records))
         validate_only = request.validate_only or caller_is_sandboxed()
         write = rehearse_records if validate_only else write_records
         written = await write(self._database, caller_account(), order)
@@ -55,7 +56,8 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
             raise RecordNotFound(
                 f"Table {request.table} has no record with the key {key!r}.", table=request.table, key=key
             )
-        return pb.GetRecordResponse(record=wire.record_message(found, request.view))
+        made = await computed(_is_quick(request.view), wire.record_message, found, request.view)
+        return pb.GetRecordResponse(record=made)
 
     async def ListRecords(self, request: pb.ListRecordsRequest, context: Context) -> pb.ListRecordsResponse:
         size = paging.page_size(request.page_size, 100)
@@ -63,7 +65,8 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
         selected = await self._selected(request)
         after = page_after(request.page_token, selected)
         found, more = await self._page(selected, after, size)
-        page, cut = wire.fitting((wire.record_message(record, request.view) for _, record in found), size)
+        made = (wire.record_message(record, request.view) for _, record in found)
+        page, cut = await computed(_is_quick(request.view), wire.fitting, made, size)
         return pb.ListRecordsResponse(
             records=page, next_page_token=next_token(found[len(page) - 1][0], selected) if cut or more else ""
         )
@@ -124,6 +127,11 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
 def _expect_view(view: record_pb2.RecordView.ValueType) -> None:
     if view not in record_pb2.RecordView.values():
         raise InvalidRequest({"view": f"expected a view of records, got {view}"})
+
+
+def _is_quick(view: record_pb2.RecordView.ValueType) -> bool:
+    """Whether records are made ready for this view within the time that the event loop has."""
+    return view != record_pb2.RECORD_VIEW_STRUCT
 
 
 def _expect_some(number: int, path: str) -> None:

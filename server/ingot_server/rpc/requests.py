@@ -29,6 +29,7 @@ from ingot_server.domain.records import (
 )
 from ingot_server.domain.tables import Rules
 from ingot_server.pipeline.kinds import KINDS, use_of_table
+from ingot_server.pipeline.threads import LITTLE_BYTES, computed
 from ingot_server.pipeline.validation import merged_fields
 from ingot_server.pipeline.validation.declaring import key_field_violations
 from ingot_server.pipeline.values import is_country, is_locale, is_time_zone, shown
@@ -340,8 +341,17 @@ def _uri_path(uri: str) -> str:
         raise InvalidRequest({"uri": "expected a URI"}) from None
 
 
-def record_texts(messages: Iterable[record_pb2.Record]) -> list[bytes]:
+async def record_texts(messages: Sequence[record_pb2.Record]) -> list[bytes]:
     """The JSON texts of records."""
+    texts = [message.json for message in messages]
+    if all(texts):
+        return texts
+    # Structures take a hundred times as long as texts, and one of them may have 300,000 fields.
+    is_little = sum(message.ByteSize() for message in messages) <= LITTLE_BYTES
+    return await computed(is_little, _texts, messages)
+
+
+def _texts(messages: Iterable[record_pb2.Record]) -> list[bytes]:
     return [message.json if message.HasField("json") else _struct_text(message) for message in messages]
 
 

@@ -1,6 +1,5 @@
 """Reads the messages of the two calls that carry uploads, UploadBatch and RunImport."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -90,9 +89,4 @@ async def _piece(message: UploadBatchRequest | RunImportRequest) -> Piece:
     finish_total = message.finish.total if message.HasField("finish") else None
     if offset is not None and offset < 0:
         raise InvalidRequest({"offset": f"expected 0 or more, got {offset}"})
-    if any(record.HasField("struct") for record in message.records[:1]):
-        # Structures take a hundred times as long as texts: not on the event loop.
-        texts = await asyncio.to_thread(requests.record_texts, message.records)
-    else:
-        texts = requests.record_texts(message.records)
-    return Piece(texts, message.data, offset, finish_total)
+    return Piece(await requests.record_texts(message.records), message.data, offset, finish_total)

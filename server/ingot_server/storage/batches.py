@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -21,6 +21,9 @@ from ingot_server.storage.sql import Queries
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
+
+TRANSACTION_TIME = timedelta(minutes=1)
+"""How long it takes at most, in the order of things, until others see what we have written."""
 
 sql = Queries("batches.sql")
 
@@ -232,13 +235,16 @@ async def batch_get_many(database: Database, batch_seqs: list[int]) -> dict[int,
     return {row["batch_seq"]: _batch(row) for row in await database.fetch(sql.batch_get_many, batch_seqs)}
 
 
-async def batch_claim(database: Database, lease: timedelta, served: Sequence[int] = ()) -> Lease | None:
+async def batch_claim(
+    database: Database, lease: timedelta, served: Sequence[int] = (), since: datetime | None = None
+) -> Lease | None:
     """The batch whose turn it is, ours until the lease ends; None if nothing waits.
 
     `served` are accounts, the one that was served longest ago first: they have their turns after all others, in this
-    order. Of the batches of one account the one that has waited longest comes first.
+    order. Of the batches of one account the one that has waited longest comes first. `since` is what
+    `batch_waiting_since` said last.
     """
-    row = await database.fetchrow(sql.batch_claim, lease, served)
+    row = await database.fetchrow(sql.batch_claim, lease, served, since)
     if row is None:
         return None
     return Lease(
@@ -258,6 +264,18 @@ async def batch_claim(database: Database, lease: timedelta, served: Sequence[int
         all_new=row["all_new"],
         has_budget=row["has_budget"],
     )
+
+
+async def batch_waiting_since(database: Database, before: datetime | None) -> datetime:
+    """A time since when all batches wait that wait, in the database's time; holds from now on.
+
+    `before` is what it said last. With None it also finds a batch that was committed later than TRANSACTION_TIME after
+    its time.
+    """
+    row = await database.fetchrow(sql.batch_waiting_since, before, TRANSACTION_TIME)
+    assert row is not None  # noqa: S101 an aggregate always has one row
+    since: datetime = row[0]
+    return since
 
 
 async def batch_extend_lease(database: Database, lease: Lease, duration: timedelta) -> bool:

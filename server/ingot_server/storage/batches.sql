@@ -76,6 +76,11 @@ SET committed_offset = $3::bigint,
     upload_rejected = upload_rejected + $8,
     expected_total = CASE WHEN $13 THEN $3::bigint ELSE $9 END,
     chunks_received = chunks_received + $10,
+    -- It waits for its turn since there is something to process, and not since it was made.
+    lease_until = CASE
+        WHEN chunks_done = chunks_received THEN greatest(lease_until, clock_timestamp())
+        ELSE lease_until
+    END,
     errors_stored = errors_stored + $11,
     received_bytes = received_bytes + $12,
     update_time = clock_timestamp()
@@ -114,8 +119,11 @@ LIMIT $4
 
 -- name: batch_claim
 -- Leases the batch that has waited longest, of the account whose turn it is. $1 lease, $2 accounts that were served, the
--- one that was served longest ago first; those that are not among them come before it.
+-- one that was served longest ago first; those that are not among them come before it. $3 not those that wait since
+-- before this time, which are known to be none, or NULL.
 --
+-- While somebody keeps a transaction open, whatever was true of a batch since then is in the index and must be read. So
+-- the index is not read from its beginning, but from $3.
 -- SKIP LOCKED: a batch whose row is being updated is being worked on, or will be offered again in a moment.
 WITH candidate AS (
     SELECT batch_seq
@@ -124,6 +132,7 @@ WITH candidate AS (
     WHERE chunks_done < chunks_received
       AND NOT closed
       AND lease_until < clock_timestamp()
+      AND lease_until >= coalesce($3::timestamptz, '-infinity')
       AND NOT EXISTS (
         SELECT FROM batch AS earlier
         WHERE earlier.batch_seq = ANY(batch.waits_for)
@@ -155,6 +164,15 @@ RETURNING
     batch.updated + batch.unchanged + batch.superseded = 0 AS all_new,
     import.max_errors IS NOT NULL OR import.max_error_ratio IS NOT NULL AS has_budget,
     record_table.key_fields AS table_key_fields
+
+-- name: batch_waiting_since
+-- Since when the batch has waited for its turn that has waited longest; not later than the beginning of transactions of
+-- which nothing is to be seen yet. $1 not before which time to look, or NULL, $2 how long a transaction may take.
+SELECT least(min(lease_until), clock_timestamp() - $2::interval)
+FROM batch
+WHERE chunks_done < chunks_received
+  AND NOT closed
+  AND lease_until >= coalesce($1::timestamptz, '-infinity')
 
 -- name: batch_extend_lease
 -- Keeps a lease. $1 batch, $2 lease generation, $3 lease.

@@ -1,15 +1,17 @@
 """NDJSON: each line is a record.
 
-A line ends with LF or CRLF; the last one may end with the file. Each line has an index, blank ones too: they are handed
-on as they are. A byte order mark at the beginning is ignored. A line larger than RECORD_BYTES_MAX is rejected once, and
-the rest of it skipped without being kept.
+A line ends with LF or CRLF; the last one may end with the file. Each line has an index, empty ones too. A byte order
+mark at the beginning is ignored. A line larger than RECORD_BYTES_MAX is rejected once, and the rest of it skipped
+without being kept.
 """
 
 from typing import Any
 
-from ingot_server.domain.records import RECORD_BYTES_MAX, RECORD_TOO_LARGE, Decoded, Fault, Reject, reject
+from ingot_server.domain.records import EMPTY_LINE, RECORD_BYTES_MAX, RECORD_TOO_LARGE, Decoded, Fault, Reject, reject
 from ingot_server.pipeline.decoding.decoder import BYTE_ORDER_MARK
 from ingot_server.pipeline.decoding.mended_lines import ADDED, restored_lines
+
+_EMPTY = (EMPTY_LINE,)
 
 
 class NdjsonDecoder:
@@ -56,17 +58,25 @@ class NdjsonDecoder:
             lines.pop()
         first, self._index = self._index, self._index + len(lines)
         decoded = Decoded(lines, range(first, self._index), range(first + 1, self._index + 1), [], len(lines))
-        if len(block) > RECORD_BYTES_MAX and max(map(len, lines)) > RECORD_BYTES_MAX:
-            self._reject_too_large(decoded)
+        if not all(lines) or (len(block) > RECORD_BYTES_MAX and max(map(len, lines)) > RECORD_BYTES_MAX):
+            decoded = self._without_unfit(decoded)
         return restored_lines(decoded) if ADDED in block else decoded
 
-    def _reject_too_large(self, decoded: Decoded) -> None:
-        numbered = list(zip(decoded.indexes, decoded.texts, strict=True))
-        decoded.rejects = [self._too_large(index, line) for index, line in numbered if len(line) > RECORD_BYTES_MAX]
-        good = [(index, line) for index, line in numbered if len(line) <= RECORD_BYTES_MAX]
-        decoded.texts = [line for _, line in good]
-        decoded.indexes = [index for index, _ in good]
-        decoded.lines = [index + 1 for index, _ in good]
+    def _without_unfit(self, decoded: Decoded) -> Decoded:
+        """Rejects the lines that are empty or too large."""
+        found = Decoded(received=decoded.received)
+        indexes = []
+        for index, line in zip(decoded.indexes, decoded.texts, strict=True):
+            if not line:
+                # Not with reject(), for a megabyte may hold a million of them.
+                found.rejects.append(Reject(index, index + 1, "", False, _EMPTY))
+            elif len(line) > RECORD_BYTES_MAX:
+                found.rejects.append(self._too_large(index, line))
+            else:
+                found.texts.append(line)
+                indexes.append(index)
+        found.indexes, found.lines = indexes, [index + 1 for index in indexes]
+        return found
 
     @staticmethod
     def _too_large(index: int, beginning: bytes) -> Reject:

@@ -16,10 +16,10 @@ URI goes by `addresses`, at the moment when the address is known and the socket 
 that changes its address gets around it. Only the S3 endpoint, which the operator has chosen, is spoken to as it is.
 """
 
-from ingot_server.pipeline.fetching.errors import FetchFailed, ReferenceRefused
+from ingot_server.pipeline.fetching.errors import FetchFailed, FileChanged, ReferenceRefused
 from ingot_server.pipeline.fetching.fetched import Fetched
 from ingot_server.pipeline.fetching.fetcher import Fetcher
 from ingot_server.pipeline.fetching.references import shown
 from ingot_server.pipeline.fetching.rules import FetchRules
 
-__all__ = ["FetchFailed", "FetchRules", "Fetched", "Fetcher", "ReferenceRefused", "shown"]
+__all__ = ["FetchFailed", "FetchRules", "Fetched", "Fetcher", "FileChanged", "ReferenceRefused", "shown"]

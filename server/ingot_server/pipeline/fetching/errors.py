@@ -2,13 +2,12 @@
 
     ReferenceRefused   it may not be read: nobody needs to try again
     FetchFailed        it could not be read, and no further try is made
+      FileChanged      what came before was of another file
     Fault              it could not be read just now; does not leave this package
 
 The messages are for whoever gave the URI. They hold nothing of its query, which may be a signature, and no addresses,
 which would tell of a network that they cannot see.
 """
-
-CHANGED = "the file changed while it was read: import it again when nobody writes it any more"
 
 
 class ReferenceRefused(Exception):
@@ -25,6 +24,13 @@ class FetchFailed(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+class FileChanged(FetchFailed):
+    """The file is no longer the one of which a part was read."""
+
+    def __init__(self) -> None:
+        super().__init__("the file changed while it was read")
 
 
 class Fault(Exception):

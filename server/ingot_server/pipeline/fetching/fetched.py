@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 
-from ingot_server.pipeline.fetching.errors import CHANGED, Fault, FetchFailed
+from ingot_server.pipeline.fetching.errors import Fault, FetchFailed, FileChanged
 from ingot_server.pipeline.fetching.rules import FetchRules
 from ingot_server.pipeline.fetching.source import Reading, Source
 
@@ -86,7 +86,7 @@ class Fetched:
             except Fault as fault:
                 await self._wait_after(fault)
         if version and reading.version != version:
-            raise FetchFailed(CHANGED)
+            raise FileChanged
         self._read_to = reading.offset
         self._repeated = hashlib.blake2b()
         return reading
@@ -106,7 +106,7 @@ class Fetched:
             if skip and not self.version:
                 self._repeated.update(piece[:skip])
                 if self._read_to >= self._position and self._repeated.digest() != self._given.digest():
-                    raise FetchFailed(CHANGED)
+                    raise FileChanged
             if len(piece) > skip:
                 return piece[skip:]
 

@@ -8,7 +8,7 @@ from io import FileIO
 from pathlib import Path
 from urllib.parse import unquote
 
-from ingot_server.pipeline.fetching.errors import CHANGED, Fault, FetchFailed, ReferenceRefused
+from ingot_server.pipeline.fetching.errors import Fault, FetchFailed, FileChanged, ReferenceRefused
 from ingot_server.pipeline.fetching.rules import FetchRules
 from ingot_server.pipeline.fetching.source import PIECE_BYTES
 
@@ -81,7 +81,7 @@ class FileReading:
         except OSError as error:
             raise Fault(f"the file cannot be read: {error.strerror}") from error
         if version != self.version:
-            raise FetchFailed(CHANGED)
+            raise FileChanged
         self._next += len(piece)
         return piece
 

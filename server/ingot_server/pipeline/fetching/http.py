@@ -11,7 +11,7 @@ from yarl import URL
 
 from ingot_server.pipeline.fetching.addresses import is_private_host
 from ingot_server.pipeline.fetching.connections import PRIVATE_HOST, Connections
-from ingot_server.pipeline.fetching.errors import CHANGED, Fault, FetchFailed, ReferenceRefused
+from ingot_server.pipeline.fetching.errors import Fault, FetchFailed, FileChanged, ReferenceRefused
 from ingot_server.pipeline.fetching.references import shown
 from ingot_server.pipeline.fetching.source import PIECE_BYTES
 
@@ -68,7 +68,7 @@ class HttpSource:
                 case HTTPStatus.PARTIAL_CONTENT if headers:
                     return _part(response, self._connections, offset - 1, version)
                 case HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE if headers:
-                    raise FetchFailed(CHANGED)
+                    raise FileChanged
             why = await self._refusal(response)
             if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status in _TRANSIENT:
                 raise Fault(why, _wait_seconds(response.headers.get("Retry-After", "")))

@@ -24,6 +24,8 @@ class Row(msgspec.Struct, gc=False):
     faults: list[Fault] | tuple[()] = ()
     is_faulty: bool = False
     """Whether it cannot be imported."""
+    full: frozenset[Severity] = frozenset()
+    """Of which faults there are as many as are told."""
     addresses: list[tuple[FieldType, str, str]] | tuple[()] = ()
     """The e-mail addresses and phone numbers in it: type, value, path."""
     unread: set[str] | frozenset[str] = frozenset()
@@ -61,7 +63,12 @@ class Row(msgspec.Struct, gc=False):
 
     def accuse(self, fault: Fault) -> None:
         """Notes a fault, as `blame`."""
-        if fault.code.severity is Severity.ERROR:
+        severity = fault.code.severity
+        if severity is Severity.ERROR:
             self.is_faulty = True
-        if sum(other.code.severity is fault.code.severity for other in self.faults) < FAULTS_MAX:
-            self.faults = [*self.faults, fault]
+        if severity in self.full:
+            return
+        self.faults = [*self.faults, fault]
+        # Counted only as long as there is room: a hostile record has a fault in each of 300,000 fields.
+        if sum(other.code.severity is severity for other in self.faults) == FAULTS_MAX:
+            self.full |= {severity}

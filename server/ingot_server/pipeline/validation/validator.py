@@ -72,6 +72,7 @@ class Validator:
                 if row.faults:
                     row.faults = [fault for fault in row.faults if self._identifies(fault.field)]
                     row.is_faulty = any(fault.code.severity is Severity.ERROR for fault in row.faults)
+                    row.full = frozenset()
         return rows
 
     def _identifies(self, path: str) -> bool:

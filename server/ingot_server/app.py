@@ -22,7 +22,7 @@ from ingot.v1 import (
 from ingot_server.access import leave_address, leave_local_key
 from ingot_server.certificates import Certificates, CertificatesUnfit, certificate_files
 from ingot_server.domain.errors import DatabaseUnavailable
-from ingot_server.heap import heap_kept_small
+from ingot_server.heap import keep_heap_whole
 from ingot_server.opening import open_database, require_own_database, take_leases_back
 from ingot_server.pipeline.allowances import Allowance
 from ingot_server.pipeline.fetching import Fetcher, FetchRules
@@ -215,7 +215,8 @@ def _fetch_rules(settings: Settings) -> FetchRules:
 @asynccontextmanager
 async def running(settings: Settings, *, shares_port: bool = False) -> AsyncIterator[App]:
     """A server that is up; it is drained at the end."""
-    async with heap_kept_small(), open_database(settings) as database:
+    keep_heap_whole()
+    async with open_database(settings) as database:
         if settings.database_url is None:
             await take_leases_back(database)
         app = App(settings, database, shares_port=shares_port)
@@ -233,7 +234,8 @@ async def running(settings: Settings, *, shares_port: bool = False) -> AsyncIter
 async def working(settings: Settings) -> AsyncIterator[None]:
     """Workers and fetchers without an API; what they have in hand is finished at the end."""
     require_own_database(settings)
-    async with heap_kept_small(), open_database(settings) as database:
+    keep_heap_whole()
+    async with open_database(settings) as database:
         app = App(settings, database)
         app.work()
         try:

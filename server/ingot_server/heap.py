@@ -1,40 +1,28 @@
-"""Keeps the heap of the C library small.
+"""How the C library keeps the heap: so that what comes and goes leaves no holes that nothing fits into.
 
-It gives back to the system only what lies at the end of the heap, and keeps a heap for each thread. What is large comes
-and goes there all the time, and small things that stay cut the free space into pieces that are too small for what comes
-next; among them what grpc.aio loses with calls that are given up, some eighty bytes each time (grpc/grpc#43360).
+Left alone, glibc takes ever larger things from the heap, and has one for each thread. Small things that stay then cut
+what was free into pieces, among them what grpc.aio loses with calls that are given up, some eighty bytes each time
+(grpc/grpc#43360), and the heap grows for hours although no more of it is used.
 """
 
-import asyncio
 import ctypes
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
-TRIM_SECONDS = 30.0
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
-
-_libc = ctypes.CDLL(None)
-# Only glibc has these, and needs them.
-_trim = getattr(_libc, "malloc_trim", None)
-_set_option = getattr(_libc, "mallopt", None) if _trim else None
-
-
-@asynccontextmanager
-async def heap_kept_small(trim_seconds: float = TRIM_SECONDS) -> AsyncIterator[None]:
-    """Gives free memory back again and again, until the end of the block. To be begun before there are threads."""
-    if _set_option is not None:
-        # Our threads hold the interpreter's lock most of the time, so they have little use for heaps of their own.
-        _set_option(_M_ARENA_MAX, 1)
-    trimming = asyncio.create_task(_trim_forever(trim_seconds))
-    try:
-        yield
-    finally:
-        trimming.cancel()
-        await asyncio.gather(trimming, return_exceptions=True)
+_OPTIONS = {
+    # What is larger has pages of its own, which are given back at once. From 512 KiB on is not enough.
+    _M_MMAP_THRESHOLD: 256 * 1024,
+    # Otherwise the end of the heap would be given back, and asked for again, all the time.
+    _M_TRIM_THRESHOLD: 32 * 1024 * 1024,
+    # Our threads hold the interpreter's lock most of the time, so they have little use for heaps of their own.
+    _M_ARENA_MAX: 1,
+}
 
 
-async def _trim_forever(trim_seconds: float) -> None:
-    while _trim is not None:
-        await asyncio.sleep(trim_seconds)
-        # Takes milliseconds.
-        await asyncio.to_thread(_trim, 0)
+def keep_heap_whole() -> None:
+    """To be called before there are threads. Does nothing where there is no glibc."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "gnu_get_libc_version"):
+        for option, value in _OPTIONS.items():
+            libc.mallopt(option, value)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingot.v1 import stage_pb2
+from ingot.v1 import stage_pb2, table_pb2, table_service_pb2
 from ingot_server.storage.database import Database
 from tests.api.test_kinds import run, write
 from tests.calling import Caller
@@ -83,6 +83,20 @@ async def test_an_identifier_that_has_moved_is_known_though_its_key_is_free(call
     await write(caller, "people", {"id": 7, "email": "old@example.org"})
     done, _ = await run(caller, "people", *strangers(), kind="CONTACTS")
     assert done.counts == stage_pb2.RecordCounts(received=STRANGERS, created=STRANGERS - 1, updated=1)
+
+
+async def test_a_blocked_contact_among_new_ones_is_rejected(caller: Caller) -> None:
+    kinds = table_pb2.BlockedValueType
+    values = [
+        table_pb2.BlockedValue(type=kinds.BLOCKED_VALUE_TYPE_EMAIL, value="c7@example.org"),
+        table_pb2.BlockedValue(type=kinds.BLOCKED_VALUE_TYPE_EMAIL, value="nobody@example.org"),
+    ]
+    await caller.tables.BlockValues(table_service_pb2.BlockValuesRequest(values=values))
+    done, errors = await run(caller, "people", *strangers(), {"id": "odd", "tags": "x"}, kind="CONTACTS")
+    assert done.counts == stage_pb2.RecordCounts(received=STRANGERS + 1, created=STRANGERS, rejected=1)
+    assert [(error.index, error.field, error.key) for error in errors] == [(7, "email", "id=7")]
+    again, _ = await run(caller, "people", *strangers(STRANGERS), kind="CONTACTS")
+    assert again.counts == stage_pb2.RecordCounts(received=STRANGERS, created=STRANGERS)
 
 
 async def test_a_faulty_contact_beside_new_ones_is_told_with_the_record_that_it_means(caller: Caller) -> None:

@@ -75,11 +75,12 @@ async def test_new_records_are_stored_as_they_are(database: Database, rows: dict
     }
     async with database.rehearsal() as connection:
         given = stored.keyed_records(texts, [text.encode() for text in texts.values()])
-        assert await stored.record_create(connection, 1, 2, given) is not None
+        assert await stored.record_create(connection, stored.new_records(1, 2, given)) is not None
         found = await connection.fetch("SELECT key, data, writer, rewritten FROM record WHERE table_id = 1")
         assert {row["key"]: json.loads(row["data"]) for row in found} == {
             key: json.loads(text) for key, text in texts.items()
         }
         assert {(row["writer"], row["rewritten"]) for row in found} == {(2, False)}
-        assert await stored.record_create(connection, 1, 2, [("new", "{}", 0), *given[:1]]) is None
+        mixed = stored.new_records(1, 2, [("new", "{}", 0), *given[:1]])
+        assert await stored.record_create(connection, mixed) is None
         assert await connection.fetchval("SELECT count(*) FROM record WHERE table_id = 1") == len(rows)

@@ -4,7 +4,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ingot_server.domain.fields import FieldType, Reading
-from ingot_server.pipeline.values import Unreadable, email_domain, reader
+from ingot_server.pipeline.values import Unreadable, email_domain, read_column, reader
 
 read = reader(FieldType.EMAIL, Reading())
 
@@ -84,6 +84,29 @@ def test_all_ways_agree_with_the_library(text: str) -> None:
         assert read(text) == expected
     except Unreadable:
         assert not expected
+
+
+@settings(max_examples=2_000, deadline=None)
+@given(
+    st.lists(ADDRESSES | st.sampled_from(["ada@example.org", "Ada@Example.ORG"]) | st.text("a@.\n\u212a", max_size=8))
+)
+@example(["a@b.se\nc@d.se"])
+@example(["a@b.se@c.se", "d"])
+@example(["\u212aarl@example.org"])
+@example([".a@b.se"])
+@example(["a.@b.se"])
+@example(["ada@example.org", "@b.se"])
+@example([f"{'a' * 243}@example.org"])
+def test_addresses_are_read_together_as_each_alone(texts: list[str]) -> None:
+    found = read_column(FieldType.EMAIL, texts) if texts else None
+    if found is not None:
+        assert found == [read(text) for text in texts]
+
+
+def test_common_addresses_are_read_together() -> None:
+    common = ["ada@example.org", "o'neil_{x}+1@a-b.example.se"]
+    assert read_column(FieldType.EMAIL, common) is common
+    assert read_column(FieldType.EMAIL, [*common, "Ada@Example.ORG"]) == [*common, "ada@example.org"]
 
 
 def test_the_domain_is_what_follows_the_at_sign() -> None:

@@ -5,7 +5,7 @@ import pytest
 from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType, ValidationResult
 
 from ingot_server.domain.fields import FieldType, Reading
-from ingot_server.pipeline.values import Doubtful, Unreadable, phone_country, reader
+from ingot_server.pipeline.values import Doubtful, Unreadable, phone_countries, phone_country, read_column, reader
 
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
 FORMATS = [
@@ -14,6 +14,7 @@ FORMATS = [
     PhoneNumberFormat.NATIONAL,
 ]
 MUTATIONS_PER_NUMBER = 12
+COMMON = "+46701234567"
 
 
 def phone(value: object, country: str = "") -> object:
@@ -135,6 +136,7 @@ def assert_agreement(text: str, country: str | None) -> None:
         found = phone(text, country or "")
     except Unreadable:
         assert expected is None, (text, country)
+        assert read_column(FieldType.PHONE, [COMMON, text]) is None, text
         return
     if isinstance(found, Doubtful):
         assert expected == (found.value, False), (text, country)
@@ -144,6 +146,11 @@ def assert_agreement(text: str, country: str | None) -> None:
     assert isinstance(found, str)
     region = phonenumbers.region_code_for_number(phonenumbers.parse(found))
     assert phone_country(found) == (None if region == "001" else region), found
+    assert list(phone_countries([found, COMMON, found])) == [phone_country(found), "SE", phone_country(found)]
+    assert list(phone_countries([found, found])) == [phone_country(found)] * 2
+    for texts in ([text], [text, COMMON]):
+        if read_column(FieldType.PHONE, texts) is not None:
+            assert read_column(FieldType.PHONE, texts) == list(map(phone, texts))
     again = phone(found)
     assert (again.value if isinstance(again, Doubtful) else again) == found
 

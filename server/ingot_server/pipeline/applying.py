@@ -4,7 +4,7 @@ Preparing is pure. Applying runs in the caller's transaction, and may be tried a
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,60 +12,25 @@ from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.progress import Counts
 from ingot_server.domain.records import Fault, Severity
 from ingot_server.pipeline import exact_json
-from ingot_server.pipeline.creating import are_strangers, create_rows
+from ingot_server.pipeline.creating import Strangers, create, strangers
 from ingot_server.pipeline.folding import Fold, too_large
+from ingot_server.pipeline.hopes import Hopes
 from ingot_server.pipeline.keys import Keyed, key_of, read_keys
 from ingot_server.pipeline.mapping import Surroundings, look_up, map_rows, named_keys
 from ingot_server.pipeline.merging import fold_rows
 from ingot_server.pipeline.own_keys import without_keys
 from ingot_server.pipeline.target import Target
-from ingot_server.pipeline.validation import Row, Validator
+from ingot_server.pipeline.validation import ReadRecords, Row, Validator
 from ingot_server.storage import branches, identifiers, records
 from ingot_server.storage.records import KeyedRecord
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
 
-_WAITS_MAX = 63
-"""After some failures only one part of so many is tried."""
 _WORTHWHILE = 4
 """To look for unchanged records pays if they are one of so many."""
 _ROWS_ON_LOOP_MAX = 10
 """More rows than this are mapped in a thread: one may have many references."""
-
-
-class Likely:
-    """Whether something is likely to be so of the next records of a batch, going by those before.
-
-    Where it is not, a try costs little, but it does cost something: there are fewer and fewer of them.
-    """
-
-    def __init__(self, *, so_far: bool, waits_min: int = 1) -> None:
-        """`so_far` says whether it was so of the batch until now; after a failure `waits_min` parts are not tried."""
-        self._waits_min = waits_min
-        self._waits = self._to_wait = 0 if so_far else _WAITS_MAX
-
-    @property
-    def is_so(self) -> bool:
-        """Whether to try it with the next records; asked once for each part of them."""
-        self._to_wait -= 1
-        return self._to_wait < 0
-
-    def learn(self, *, is_so: bool) -> None:
-        """Takes note of how a try ended."""
-        self._waits = 0 if is_so else min(_WAITS_MAX, max(self._waits_min, 2 * self._waits + 1))
-        self._to_wait = self._waits
-
-
-class Hopes:
-    """What may spare most of the work, if it is so of the next records of a batch."""
-
-    def __init__(self, *, all_new: bool) -> None:
-        """`all_new` says whether all keys of the batch were new until now."""
-        self.new = Likely(so_far=all_new)
-        """That all keys are new: then the records are copied straight into the table."""
-        self.unchanged = Likely(so_far=True, waits_min=15)
-        """That many records are in the table just as they are: then these are only looked at."""
 
 
 @dataclass(slots=True)
@@ -82,8 +47,10 @@ class Prepared:
     """The records with their keys, where nothing but these has to be known."""
     hopes: Hopes | None = None
     """What is worth a try; None: nothing."""
-    rows: list[Row] | None = None
+    read: ReadRecords | None = None
     """Elsewhere the records with their values, until they are taken."""
+    strangers: Strangers | None = None
+    """These as they are created, if that is worth a try."""
 
     async def part(self, first: int, end: int) -> "Prepared":
         """Some of the records, prepared by themselves."""
@@ -102,11 +69,17 @@ class Prepared:
 
     def keys(self) -> frozenset[str] | None:
         """The keys of the records; None if they are not known before the records are mapped."""
-        if self.rows is None:
+        if self.read is None:
             return frozenset(key for key, _, _ in self.keyed.records)
         if self.target.rules.kind.identifies_itself:
             return None
-        return frozenset(row.key for row in self.rows if not row.is_faulty)
+        return frozenset(row.key for row in self.read.rows if not row.is_faulty)
+
+    def hope(self, hopes: Hopes, writer: int) -> None:
+        """Takes note of what is worth a try when `writer` applies the records, and prepares it."""
+        self.hopes = hopes
+        if self.creates_rows and self.read is not None and hopes.new.is_so:
+            self.strangers = strangers(self.read, self.target.table_id, writer)
 
     @property
     def creates_rows(self) -> bool:
@@ -114,10 +87,15 @@ class Prepared:
         target = self.target
         return bool(target.rules.kind.identifiers) and target.mode is WriteMode.REPLACE and target.base_id is None
 
-    async def take_rows(self) -> list[Row]:
+    async def take_read(self) -> ReadRecords:
         """The records with their values. Mapping adds to them, so they are read anew for another try."""
-        rows = self.rows if self.rows is not None else (await asyncio.to_thread(_rows_of, self))[0]
-        self.rows = None
+        read = self.read if self.read is not None else (await asyncio.to_thread(_read, self))[0]
+        self.read = None
+        return read
+
+    async def take_rows(self) -> list[Row]:
+        """As `take_read`, in rows."""
+        rows = (await self.take_read()).take_rows()
         for row in rows:
             if row.position in self.refused:
                 for fault in self.refused[row.position].faults:
@@ -135,11 +113,11 @@ def prepare(texts: Sequence[bytes], target: Target, keys: Sequence[str] | None =
         prepared.keyed = read_keys(texts, target.key_fields, own_keys=target.own_keys, known=keys)
         prepared.named_keys = prepared.keyed.named_keys
     else:
-        prepared.rows, prepared.named_keys = _rows_of(prepared)
+        prepared.read, prepared.named_keys = _read(prepared)
     return prepared
 
 
-def _rows_of(prepared: Prepared) -> tuple[list[Row], tuple[str, ...]]:
+def _read(prepared: Prepared) -> tuple[ReadRecords, tuple[str, ...]]:
     texts, target = prepared.texts, prepared.target
     rules, mode = target.rules, target.mode
     read = rules.read_names if mode is WriteMode.DELETE else rules.read_parts if mode.merges else rules.read
@@ -148,15 +126,16 @@ def _rows_of(prepared: Prepared) -> tuple[list[Row], tuple[str, ...]]:
     if not target.own_keys:
         return _with_keys(read(texts, range(len(texts))), target.key_fields), ()
     bare = without_keys(texts, target.key_fields)
-    rows = _with_keys(read(bare.texts, bare.positions), target.key_fields or bare.named_keys)
-    rows += [Row(position, faults=[fault], is_faulty=True) for position, fault in bare.faults]
-    return sorted(rows, key=lambda row: row.position), bare.named_keys
+    found = _with_keys(read(bare.texts, bare.positions), target.key_fields or bare.named_keys)
+    found.rows += [Row(position, faults=[fault], is_faulty=True) for position, fault in bare.faults]
+    found.rows.sort(key=lambda row: row.position)
+    return found, bare.named_keys
 
 
-def _with_keys(rows: list[Row], key_fields: tuple[str, ...]) -> list[Row]:
-    for row in rows:
+def _with_keys(read: ReadRecords, key_fields: tuple[str, ...]) -> ReadRecords:
+    for row in read.take_rows():
         row.take_key(key_of(row.record, key_fields, row.unread))
-    return rows
+    return read
 
 
 @dataclass(slots=True)
@@ -245,7 +224,8 @@ async def _replace(connection: "Connection", prepared: Prepared, writer: int, ke
     if hopes is None or len(keyed) <= records.FEW_RECORDS:
         return await records.record_apply(connection, table_id, writer, keyed)
     if not prepared.creates_rows and hopes.new.is_so:
-        created = await records.record_create(connection, table_id, writer, keyed)
+        new = await asyncio.to_thread(records.new_records, table_id, writer, keyed)
+        created = await records.record_create(connection, new)
         hopes.new.learn(is_so=created is not None)
         if created is not None:
             return created
@@ -276,14 +256,14 @@ def _fold_plain(keyed: Keyed, fold: Fold) -> list[Finding]:
 
 async def _apply_rows(connection: "Connection", prepared: Prepared, writer: int) -> Applied:
     target, rules = prepared.target, prepared.target.rules
-    rows = await prepared.take_rows()
-    hopes = prepared.hopes
-    if hopes is not None and prepared.creates_rows and hopes.new.is_so and are_strangers(rows):
-        created = await create_rows(connection, target, rows, writer)
-        hopes.new.learn(is_so=created is not None)
+    found, prepared.strangers = prepared.strangers, None
+    if found is not None and prepared.hopes is not None:
+        read = await prepared.take_read()
+        created = await create(connection, target, read, found, writer)
+        prepared.hopes.new.learn(is_so=created is not None)
         if created is not None:
-            return _applied(rows, rules, *created)
-        rows = await prepared.take_rows()
+            return _applied(read.rows, rules, *created)
+    rows = await prepared.take_rows()
     if target.mode is WriteMode.REPLACE:
         around = await look_up(connection, target, rows)
         if len(rows) > _ROWS_ON_LOOP_MAX:
@@ -303,8 +283,10 @@ async def _apply_rows(connection: "Connection", prepared: Prepared, writer: int)
     return _applied(rows, rules, counts, around)
 
 
-def _applied(rows: Sequence[Row], rules: Validator, counts: Counts, around: Surroundings) -> Applied:
-    named = {row.key for row in rows if not row.is_faulty}
+def _applied(
+    rows: Sequence[Row], rules: Validator, counts: Counts, around: Surroundings, keys: Iterable[str] = ()
+) -> Applied:
+    named = {*keys, *(row.key for row in rows if not row.is_faulty)}
     nameless = 0
     for row in rows:
         if row.is_faulty:

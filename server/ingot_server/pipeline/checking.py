@@ -7,6 +7,7 @@ skips what is not a key. Only a record that one of them suspects is looked at by
 
 import re
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from itertools import accumulate, compress, count
@@ -47,7 +48,7 @@ def check(decoded: Decoded, key_fields: tuple[str, ...] | None, is_name: Callabl
     block = b"\n".join(texts)
     found: list[Any] = []
     if key_fields is None:
-        suspects = _without_value(texts)
+        suspects = _without_value(block, texts)
     else:
         found = _found_keys(texts, key_fields or _first_names(texts), own_keys=not key_fields)
         suspects = set() if all(found) else {position for position, key in enumerate(found) if not key}
@@ -183,8 +184,12 @@ def _found_keys(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys
     return found
 
 
-def _without_value(texts: Sequence[bytes]) -> set[int]:
+def _without_value(block: bytes, texts: Sequence[bytes]) -> set[int]:
     """The positions of all records that are no objects or have no field with a value."""
+    # Objects with fields, of which none can be null or empty, surely have one. From the end: see `_escaped_nuls`.
+    any_empty = block.rfind(b"null") >= 0 or block.rfind(b'""') >= 0
+    if not any_empty and all(b":" in text for text in texts) and _are_objects(texts):
+        return set()
     return {
         position
         for position, text in enumerate(texts)
@@ -193,8 +198,15 @@ def _without_value(texts: Sequence[bytes]) -> set[int]:
 
 
 def _surely_has_value(text: bytes) -> bool:
-    """Whether this is an object with fields, of which none can be null or empty."""
     return b":" in text and b"null" not in text and b'""' not in text and _is_good(text, _OBJECT.decode, bool)
+
+
+def _are_objects(texts: Sequence[bytes]) -> bool:
+    try:
+        deque(map(_OBJECT.decode, texts), maxlen=0)
+    except _ERRORS:
+        return False
+    return True
 
 
 def _is_good(text: bytes, read: Callable[[bytes], Any], has_key: Callable[[Any], Any]) -> bool:

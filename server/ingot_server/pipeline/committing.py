@@ -19,7 +19,8 @@ from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.imports import ImportState, final_state
 from ingot_server.domain.progress import Counts
 from ingot_server.domain.records import ErrorStage, Severity
-from ingot_server.pipeline.applying import Applied, Hopes, apply
+from ingot_server.pipeline.applying import Applied, apply
+from ingot_server.pipeline.hopes import Hopes
 from ingot_server.pipeline.leasing import kept
 from ingot_server.pipeline.processing import (
     WARNINGS_SHARE,
@@ -203,7 +204,9 @@ class _Commit:
 
     async def _prepare_next(self, batch_seq: int, from_index: int) -> PreparedChunk | None:
         chunk = await chunks.chunk_any(self._database, batch_seq, from_index)
-        return await asyncio.to_thread(prepare_chunk, chunk, self._lease) if chunk is not None else None
+        if chunk is None:
+            return None
+        return await asyncio.to_thread(prepare_chunk, chunk, self._lease, self._hopes)
 
     async def _with_keys(self, connection: "Connection", batch_seq: int, prepared: PreparedChunk) -> PreparedChunk:
         """The chunk, prepared anew if it names the key fields of its table, or was prepared before they were named."""
@@ -219,7 +222,6 @@ class _Commit:
 
     async def _apply_chunk(self, connection: "Connection", batch_seq: int, prepared: PreparedChunk) -> Counts:
         async def attempt() -> Applied:
-            prepared.records.hopes = self._hopes
             return await apply(connection, prepared.records, self._lease.import_id)
 
         try:

@@ -7,60 +7,82 @@ in the table nor among the records beside it, gets them all and the key that is 
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from ingot_server.domain.progress import Counts
-from ingot_server.pipeline.identities import first_key
+from ingot_server.pipeline.identities import first_key, first_keys
+from ingot_server.pipeline.kinds.kind import name_texts
 from ingot_server.pipeline.mapping import (
     Surroundings,
     blame_blocked,
     identify,
-    look_around,
+    look_up_blocked,
     look_up_identities,
 )
 from ingot_server.pipeline.target import Target
-from ingot_server.pipeline.validation import Row
+from ingot_server.pipeline.validation import ReadRecords
 from ingot_server.storage import records, tables
-from ingot_server.storage.identifiers import Identifier
-from ingot_server.storage.records import KeyedRecord, keyed_records
+from ingot_server.storage.records import KeyedRecord, NewRecords, keyed_records
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
 
 
-def are_strangers(rows: Sequence[Row]) -> bool:
-    """Whether no two of the rows have an identifier in common, so that they can be created side by side."""
-    texts = [name.text for row in rows for name in row.names]
-    return len(set(texts)) == len(texts)
+@dataclass(frozen=True, slots=True)
+class Strangers:
+    """Records of which no two have an identifier in common, as they are created."""
+
+    keys: Sequence[str]
+    new: NewRecords
 
 
-async def create_rows(
-    connection: "Connection", target: Target, rows: Sequence[Row], writer: int
-) -> tuple[Counts, Surroundings] | None:
-    """Creates the records of rows that are strangers to each other, and gives them their identifiers.
+def strangers(read: ReadRecords, table_id: int, writer: int) -> Strangers | None:
+    """The records without faults; None if two of all have an identifier in common. Pure."""
+    keyed: list[KeyedRecord] = []
+    names: list[str] = []
+    owners: list[str] = []
+    for columns in read.columns:
+        named = [(name, columns.values[name]) for name in read.identifiers if name in columns.values]
+        keys = first_keys(named)
+        keyed += keyed_records(keys, columns.texts)
+        for identifier, values in named:
+            names += name_texts(identifier, filter(None, values))
+            owners += compress(keys, values)
+    good = [row for row in read.rows if not row.is_faulty]
+    for row in good:
+        row.key = first_key(row.names[0])
+        names += [name.text for name in row.names]
+        owners += [row.key] * len(row.names)
+    keyed += keyed_records([row.key for row in good], [row.text for row in good])
+    faulty = [name.text for row in read.rows if row.is_faulty for name in row.names]
+    if len({*names, *faulty}) < len(names) + len(faulty):
+        return None
+    return Strangers([key for key, _, _ in keyed], records.new_records(table_id, writer, keyed, names, owners))
+
+
+async def create(
+    connection: "Connection", target: Target, read: ReadRecords, found: Strangers, writer: int
+) -> tuple[Counts, Surroundings, Sequence[str]] | None:
+    """Creates the records that `strangers` has `found`, gives them their identifiers, and tells their keys.
 
     None if the table knows one of them; then nothing was written. Faults are added to rows in any case.
     """
     around, kind = Surroundings(), target.rules.kind
     await tables.table_lock_identifiers(connection, target.table_id)
-    await look_around(connection, target.account_id, rows, around)
-    for row in rows if around.blocked else ():
-        blame_blocked(row, around)
-    if faulty := [row for row in rows if row.is_faulty]:
+    await look_up_blocked(connection, target.account_id, read.addresses(), around)
+    if around.blocked:
+        for row in read.take_rows():
+            blame_blocked(row, around)
+        without_blocked = await asyncio.to_thread(strangers, read, target.table_id, writer)
+        assert without_blocked is not None  # noqa: S101 fewer of them have not more in common
+        found = without_blocked
+    if faulty := [row for row in read.rows if row.is_faulty]:
         # It is told which record they mean.
         named = [row.names for row in faulty]
         (around.own,) = await look_up_identities(connection, [target.table_id], named, kind.identifiers)
         for row in faulty:
             identify(row, target.rules, around, {})
-    keyed, given = await asyncio.to_thread(_with_keys, rows)
-    counts = await records.record_create(connection, target.table_id, writer, keyed, given)
-    return None if counts is None else (counts, around)
-
-
-def _with_keys(rows: Sequence[Row]) -> tuple[list[KeyedRecord], list[Identifier]]:
-    """The records, and each of their identifiers with its key."""
-    good = [row for row in rows if not row.is_faulty]
-    for row in good:
-        row.key = first_key(row.names[0])
-    given = [(name.text, row.key) for row in good for name in row.names]
-    return keyed_records([row.key for row in good], [row.text for row in good]), given
+    counts = await records.record_create(connection, found.new)
+    return None if counts is None else (counts, around, found.keys)

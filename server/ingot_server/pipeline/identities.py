@@ -31,6 +31,15 @@ def first_key(name: Name) -> str:
     return f"{name.identifier}={name.value}"
 
 
+def first_keys(named: Sequence[tuple[str, Sequence[str | None]]]) -> list[str]:
+    """The `first_key` of each of some records: `named` has their values for each identifier, the strongest first."""
+    (strongest, values), *others = named
+    keys = [f"{strongest}={value}" if value else "" for value in values]
+    for identifier, values in others if "" in keys else ():
+        keys = [key or (f"{identifier}={value}" if value else "") for key, value in zip(keys, values, strict=True)]
+    return keys
+
+
 @dataclass(slots=True)
 class Identities:
     """Who has which identifiers in one table, as far as some records need it."""

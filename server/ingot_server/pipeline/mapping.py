@@ -5,11 +5,12 @@ In two halves: `look_up` reads what is needed for all records at once, in the tr
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingot_server.domain.blocked import BlockedType, blockable
+from ingot_server.domain.fields import FieldType
 from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.records import ErrorCode
 from ingot_server.pipeline import exact_json
@@ -93,11 +94,20 @@ async def _touch(
 
 async def look_around(connection: "Connection", account_id: int, rows: Sequence[Row], found: Surroundings) -> None:
     """Adds what is blocked, and what the rows refer to, to what is known."""
-    if any(row.addresses for row in rows) and await blocked_values.blocked_value_any(connection, account_id):
-        wanted = {value for row in rows for type_, text, _ in row.addresses for value in blockable(type_, text)}
-        found.blocked |= await blocked_values.blocked_value_find(connection, account_id, wanted)
+    addresses = (address for row in rows for address in row.addresses)
+    await look_up_blocked(connection, account_id, addresses, found)
     if references := [reference for row in rows for reference in row.references]:
         await _look_up_references(connection, account_id, references, found)
+
+
+async def look_up_blocked(
+    connection: "Connection", account_id: int, addresses: Iterator[tuple[FieldType, str, str]], found: Surroundings
+) -> None:
+    """Adds what is blocked of some e-mail addresses and phone numbers to what is known."""
+    first = next(addresses, None)
+    if first is not None and await blocked_values.blocked_value_any(connection, account_id):
+        wanted = {value for type_, text, _ in (first, *addresses) for value in blockable(type_, text)}
+        found.blocked |= await blocked_values.blocked_value_find(connection, account_id, wanted)
 
 
 async def _look_up_references(

@@ -49,7 +49,7 @@ async def fold_rows(
     if target.mode.merges:
         texts = [record.data.encode() for record in held.values()]
         known = await asyncio.to_thread(rules.read, texts, range(len(texts)))
-        await look_around(connection, target.account_id, known, around)
+        await look_around(connection, target.account_id, known.take_rows(), around)
     fold = Fold(target.mode, held)
     await asyncio.to_thread(_fold, rows, rules, around, fold)
     return fold, around

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ingot_server.domain.records import ErrorCode, ErrorStage, Fault, Reject, Severity, reject
 from ingot_server.pipeline.applying import Finding, Prepared, apply, prepare
+from ingot_server.pipeline.hopes import Hopes
 from ingot_server.pipeline.packing import Origins, unpack_keys, unpack_texts
 from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import validator
@@ -53,7 +54,7 @@ class PreparedChunk:
         ]
 
 
-def prepare_chunk(chunk: StoredChunk, lease: Lease | CommitLease) -> PreparedChunk:
+def prepare_chunk(chunk: StoredChunk, lease: Lease | CommitLease, hopes: Hopes) -> PreparedChunk:
     """Unpacks a chunk and prepares its records."""
     base_id = lease.base_id if isinstance(lease, Lease) else None
     target = Target(
@@ -66,6 +67,7 @@ def prepare_chunk(chunk: StoredChunk, lease: Lease | CommitLease) -> PreparedChu
         base_id=base_id,
     )
     records = prepare(unpack_texts(chunk.payload), target, unpack_keys(chunk.keys))
+    records.hope(hopes, lease.import_id)
     return PreparedChunk(chunk.chunk_index, records, Origins(chunk.runs), records.keys())
 
 

@@ -7,7 +7,7 @@ common. A chunk may be done before the one before it; whoever takes the batch ov
 import asyncio
 import time
 
-from ingot_server.pipeline.applying import Hopes
+from ingot_server.pipeline.hopes import Hopes
 from ingot_server.pipeline.processing import PreparedChunk, WriteLimits, adopt_keys, prepare_chunk, write
 from ingot_server.pipeline.settling import end_if_due
 from ingot_server.pipeline.threads import LITTLE_BYTES, LITTLE_RECORDS, computed
@@ -74,7 +74,6 @@ class Turn:
             task.result()
 
     async def _write(self, prepared: PreparedChunk) -> None:
-        prepared.records.hopes = self._hopes
         await write(self._database, self._lease, prepared, self._limits)
         if self._lease.has_budget:
             await end_if_due(self._database, self._lease.import_id)
@@ -88,8 +87,8 @@ class Turn:
             return None
         # Too long for the event loop where many records are faulty.
         is_little = chunk.record_count <= LITTLE_RECORDS and len(chunk.payload) <= LITTLE_BYTES
-        prepared = await computed(is_little, prepare_chunk, chunk, self._lease)
+        prepared = await computed(is_little, prepare_chunk, chunk, self._lease, self._hopes)
         if not self._lease.key_fields and prepared.records.named_keys:
             self._lease = await adopt_keys(self._database, self._lease, prepared.records.named_keys)
-            prepared = await asyncio.to_thread(prepare_chunk, chunk, self._lease)
+            prepared = await asyncio.to_thread(prepare_chunk, chunk, self._lease, self._hopes)
         return prepared

@@ -18,7 +18,7 @@ async def copy_lines(connection: "Connection", table: str, columns: Sequence[str
     await connection.copy_to_table(table, source=source, columns=columns, format="text")
 
 
-def escaped(texts: list[str], separator: str) -> list[str]:
+def escaped(texts: Sequence[str], separator: str) -> Sequence[str]:
     """Texts as COPY wants them. They are searched, and escaped, all at once; none holds the separator."""
     joined = separator.join(texts)
     found = [character for character in _ESCAPES if character in joined and character != separator]

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 sql = Queries("identifiers.sql")
 
-Identifier = tuple[str, str]
-"""An identifier and the key of the record that has it."""
-
 
 async def identifier_find(
     connection: "Connection", table_ids: Sequence[int], identifiers: Sequence[str]
@@ -57,22 +54,22 @@ async def identifier_change(connection: "Connection", table_id: int, changes: Id
     if changes.moved:
         await connection.execute(sql.identifier_move, table_id, list(changes.moved), list(changes.moved.values()))
     # Nobody else gives identifiers meanwhile, so there is no conflict to look for: less than half the time.
-    await identifier_add(connection, table_id, list(changes.new.items()))
+    texts, keys = list(changes.new), list(changes.new.values())
+    await identifier_copy(connection, await asyncio.to_thread(identifier_lines, table_id, texts, keys))
 
 
-async def identifier_add(connection: "Connection", table_id: int, given: Sequence[Identifier]) -> None:
-    """Adds identifiers that no record has."""
-    if given:
-        lines = await asyncio.to_thread(_copy_lines, given, table_id)
-        await copy_lines(connection, "record_identifier", ["identifier", "key", "table_id"], lines)
-
-
-def _copy_lines(given: Sequence[Identifier], table_id: int) -> bytes:
-    """The text format of COPY, sorted: identifier, key and table id."""
+def identifier_lines(table_id: int, identifiers: Sequence[str], keys: Sequence[str]) -> bytes:
+    """Identifiers as `identifier_copy` takes them, each beside the key of its record. Pure."""
+    end = f"\t{table_id}\n"
     # Neither has a NUL.
-    texts = escaped([text for text, _ in given], "\0")
-    keys = escaped([key for _, key in given], "\0")
-    return "".join(sorted([f"{text}\t{key}\t{table_id}\n" for text, key in zip(texts, keys, strict=True)])).encode()
+    texts, keys = escaped(identifiers, "\0"), escaped(keys, "\0")
+    return "".join(sorted([f"{text}\t{key}{end}" for text, key in zip(texts, keys, strict=True)])).encode()
+
+
+async def identifier_copy(connection: "Connection", lines: bytes) -> None:
+    """Adds identifiers that no record has."""
+    if lines:
+        await copy_lines(connection, "record_identifier", ["identifier", "key", "table_id"], lines)
 
 
 async def identifier_find_key(database: Database, table_id: int, identifier: str) -> str | None:

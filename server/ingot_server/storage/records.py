@@ -1,6 +1,5 @@
 """Records: the rows of the account's tables."""
 
-import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,7 @@ from ingot_server.domain.filters import Condition, Order, Own
 from ingot_server.domain.progress import Counts
 from ingot_server.storage.copying import copy_lines, escaped
 from ingot_server.storage.database import Database, ended_if_silent, rows_touched
-from ingot_server.storage.identifiers import Identifier, identifier_add
+from ingot_server.storage.identifiers import identifier_copy, identifier_lines
 from ingot_server.storage.looking_up import LOOK_UPS_MANY, looking_up_many
 from ingot_server.storage.record_pages import After, Scope, page_query, page_rows
 from ingot_server.storage.sql import Queries
@@ -103,33 +102,47 @@ async def record_differing(
     return [record for record in records if record[0] not in unchanged] if unchanged else records
 
 
-async def record_create(
-    connection: "Connection",
+@dataclass(frozen=True, slots=True)
+class NewRecords:
+    """Records as COPY takes them, with their identifiers."""
+
+    number: int
+    lines: bytes
+    identifier_lines: bytes
+
+
+def new_records(
     table_id: int,
     writer: int,
     records: Sequence[KeyedRecord],
-    given: Sequence[Identifier] = (),
-) -> Counts | None:
-    """Writes records whose keys are all new, in half the time of `record_apply`, and the identifiers that are `given`.
+    identifiers: Sequence[str] = (),
+    owners: Sequence[str] = (),
+) -> NewRecords:
+    """Records that are to be created, and identifiers, each beside the key of its record. Pure; takes milliseconds."""
+    lines = _copy_lines(records, table_id, writer)
+    return NewRecords(len(records), lines, identifier_lines(table_id, identifiers, owners))
+
+
+async def record_create(connection: "Connection", new: NewRecords) -> Counts | None:
+    """Writes records whose keys are all new, in half the time of `record_apply`, and their identifiers.
 
     None if a key or an identifier is not new, or comes twice; then nothing was written. Within the caller's
     transaction.
     """
-    # Sorted, because two who write the same keys in different orders wait for each other.
-    lines = await asyncio.to_thread(_copy_lines, records, table_id, writer)
     try:
         async with connection.transaction():
             with ended_if_silent(connection):
                 # As text, which is made for all records at once: asyncpg would take longer for them than PostgreSQL.
-                await copy_lines(connection, "record", _COPIED, lines)
-                await identifier_add(connection, table_id, given)
+                await copy_lines(connection, "record", _COPIED, new.lines)
+                await identifier_copy(connection, new.identifier_lines)
     except asyncpg.UniqueViolationError:
         return None
-    return Counts(received=len(records), created=len(records))
+    return Counts(received=new.number, created=new.number)
 
 
 def _copy_lines(records: Sequence[KeyedRecord], table_id: int, writer: int) -> bytes:
-    """The text format of COPY, sorted by key: the columns _COPIED of each record."""
+    """The text format of COPY: the columns _COPIED of each record."""
+    # Sorted by key, because two who write the same keys in different orders wait for each other.
     records = sorted(records)
     end = f"\t{table_id}\t{writer}\n"
     # A key has no NUL, and the text of a record is on one line.

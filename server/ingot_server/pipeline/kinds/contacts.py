@@ -1,19 +1,14 @@
 """People: customers, members, subscribers."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from ingot_server.domain.fields import Field, FieldType
-from ingot_server.pipeline.kinds.kind import Kind, Record
-from ingot_server.pipeline.values import email_domain, phone_country
+from ingot_server.pipeline.kinds.kind import Derived, Kind
+from ingot_server.pipeline.values import email_domain, phone_countries
 
 
-def _derive(contact: Record) -> dict[str, Any]:
-    derived: dict[str, Any] = {}
-    if email := contact.get("email"):
-        derived["email_domain"] = email_domain(email)
-    if (phone := contact.get("phone")) and (country := phone_country(phone)):
-        derived["phone_country"] = country
-    return derived
+def _email_domains(emails: Sequence[str]) -> Sequence[str]:
+    return list(map(email_domain, emails))
 
 
 KIND = Kind(
@@ -47,5 +42,8 @@ KIND = Kind(
         Field("created_at", FieldType.TIMESTAMP, "When the sender first knew the contact."),
         Field("updated_at", FieldType.TIMESTAMP, "When the sender last changed the contact."),
     ),
-    derive=_derive,
+    derived=(
+        Derived("email_domain", "email", _email_domains),
+        Derived("phone_country", "phone", phone_countries),
+    ),
 )

@@ -33,6 +33,11 @@ class Name(msgspec.Struct, gc=False):
         self.text = f"{self.identifier}:{self.value}"
 
 
+def name_texts(identifier: str, values: Iterable[str]) -> list[str]:
+    """The `text` of the names with this identifier and each of some values."""
+    return [f"{identifier}:{value}" for value in values]
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """Another record that a record refers to, and which must exist."""
@@ -44,6 +49,26 @@ class Reference:
     """The code of the error if it does not exist."""
     derived: str = ""
     """Under which name the key of what was found is derived; empty if it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What follows from the value of a field."""
+
+    name: str
+    field: str
+    """Of a type whose values are texts."""
+    of: Callable[[Sequence[str]], Sequence[str | None]]
+    """What follows from each of some values; None for one from which nothing does."""
+
+    def together(self, values: Sequence[str | None]) -> Sequence[str | None]:
+        """What follows from each of some values, of which some may be missing."""
+        present = [value for value in values if value]
+        found = self.of(present)
+        if len(present) == len(values):
+            return found
+        following = iter(found)
+        return [next(following) if value else None for value in values]
 
 
 def nothing(record: Record) -> Sequence[Any]:
@@ -81,8 +106,10 @@ class Kind:
     """What a record refers to."""
     check: Callable[[Record], Iterable[Fault]] = nothing
     """What is wrong between the fields of a record, each of which is right for itself."""
+    derived: tuple[Derived, ...] = ()
+    """What follows from single fields of a record."""
     derive: Callable[[Record], dict[str, Any]] = no_fields
-    """What follows from the fields of a record."""
+    """What else follows from the fields of a record."""
 
     def __post_init__(self) -> None:
         """Raises ValueError if the kind contradicts itself: better at the start than in an import."""
@@ -90,7 +117,8 @@ class Kind:
         fields = {field.name for field in self.fields}
         if len(set(names)) < len(names) or DERIVED in names:
             raise ValueError(f"{self.name}: the names and aliases of its fields are not distinct, or one is {DERIVED}")
-        if unknown := {*self.identifiers, *self.needs_one_of, *self.key_fields} - fields:
+        sources = {derived.field for derived in self.derived}
+        if unknown := {*self.identifiers, *self.needs_one_of, *self.key_fields, *sources} - fields:
             raise ValueError(f"{self.name}: it has no field {', '.join(sorted(unknown))}")
         if bool(self.identifiers) + bool(self.identity) + bool(self.key_fields) > 1:
             raise ValueError(f"{self.name}: expected only one of identifiers, identity and key_fields")

@@ -5,13 +5,13 @@ comes twice, nested fields, or a fault that must be told, is left to the `Object
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import compress
 from operator import is_
 from typing import Any
 
 from ingot_server.domain.fields import FieldType
-from ingot_server.pipeline.validation.rows import Row
-from ingot_server.pipeline.values import Doubtful, Reader, Unreadable, is_plain
+from ingot_server.pipeline.values import Doubtful, Reader, Unreadable, read_column
 
 NO_VALUES: tuple[Any, ...] = (None, "", [])
 _TOGETHER_MIN = 10
@@ -34,6 +34,22 @@ class ColumnField:
     """Whether the empty string is no value."""
 
 
+@dataclass(slots=True)
+class Columns:
+    """Records of one shape that were read together, in which nothing is wrong."""
+
+    positions: Sequence[int]
+    """Where they were among the records."""
+    records: Sequence[Record]
+    """Their fields in their normal forms."""
+    values: dict[str, Sequence[Any]] = field(default_factory=dict)
+    """Those of each known field, by its name; None for a record that has none."""
+    addresses: Sequence[tuple[FieldType, str]] = ()
+    """The types and names of the fields that hold e-mail addresses and phone numbers."""
+    texts: Sequence[bytes] = ()
+    """They as JSON, once nothing is added to them."""
+
+
 class ColumnReader:
     """How records of one shape are read together."""
 
@@ -46,19 +62,23 @@ class ColumnReader:
         self._is_other = is_other
         self._needed = frozenset(needed)
 
-    def read(self, records: Sequence[Record], rows: Sequence[Row]) -> list[int]:
-        """Reads records, each into the row beside it, and changes them; the positions of those that are left."""
+    def read(self, records: Sequence[Record]) -> tuple[list[Columns], list[int]]:
+        """Reads records, and changes them; and the positions of those that are left."""
         shapes: dict[tuple[str, ...], list[int]] = {}
         for position, names in enumerate(map(tuple, records)):
             shapes.setdefault(names, []).append(position)
+        read: list[Columns] = []
         left: list[int] = []
         for names, positions in shapes.items():
             if len(positions) < _TOGETHER_MIN or not self._is_common(names):
                 left += positions
             else:
-                found = self._read(names, [records[position] for position in positions], [rows[p] for p in positions])
-                left += [positions[number] for number in found]
-        return left
+                found = [records[position] for position in positions] if len(shapes) > 1 else records
+                columns, of_these = self._read(names, found, positions)
+                left += of_these
+                if columns.positions:
+                    read.append(columns)
+        return read, left
 
     def _is_common(self, names: Sequence[str]) -> bool:
         known = [self._fields[name].name for name in names if name in self._fields]
@@ -68,37 +88,39 @@ class ColumnReader:
             and all(name in self._fields or self._is_other(name) for name in names)
         )
 
-    def _read(self, names: Sequence[str], records: Sequence[Record], rows: Sequence[Row]) -> set[int]:
-        """Reads records that have these names; which of them are left."""
-        left: set[int] = set()
+    def _read(
+        self, names: Sequence[str], records: Sequence[Record], positions: Sequence[int]
+    ) -> tuple[Columns, Sequence[int]]:
+        """Reads records that have these names; and the positions of those that are left."""
+        is_good = bytearray(b"\1") * len(records)
         changed: list[tuple[str, str, Sequence[Any]]] = []
-        addresses: list[tuple[FieldType, str, Sequence[Any]]] = []
-        for name, column in zip(names, zip(*[record.values() for record in records], strict=True), strict=True):
+        read = Columns(positions, records)
+        for name, column in zip(names, zip(*map(dict.values, records), strict=True), strict=True):
             field = self._fields.get(name)
             if field is None:
                 continue
             values = _values(field, column)
             if _LEFT in values:
-                left.update(number for number, value in enumerate(values) if value is _LEFT)
-            if name != field.name or not all(map(is_, values, column)):
+                is_good = bytearray(good and value is not _LEFT for good, value in zip(is_good, values, strict=True))
+            if name != field.name or not (values is column or all(map(is_, values, column))):
                 changed.append((name, field.name, values))
+            read.values[field.name] = (
+                [None if value is _GONE else value for value in values] if _GONE in values else values
+            )
             if field.is_address:
-                addresses.append((field.type, field.name, values))
-        kept = [number for number in range(len(records)) if number not in left] if left else range(len(records))
+                read.addresses = [*read.addresses, (field.type, field.name)]
         for name, stored, values in changed:
-            for number in kept:
-                record, value = records[number], values[number]
-                if name != stored or value is _GONE:
+            for record, value, good in zip(records, values, is_good, strict=True):
+                if good and (name != stored or value is _GONE):
                     del record[name]
-                if value is not _GONE:
+                if good and value is not _GONE:
                     record[stored] = value
-        for number in kept:
-            rows[number].record = records[number]
-            if addresses:
-                rows[number].addresses = [
-                    (type_, values[number], path) for type_, path, values in addresses if type(values[number]) is str
-                ]
-        return left
+        if not all(is_good):
+            read.positions = list(compress(positions, is_good))
+            read.records = list(compress(records, is_good))
+            read.values = {name: list(compress(values, is_good)) for name, values in read.values.items()}
+            return read, [position for position, good in zip(positions, is_good, strict=True) if not good]
+        return read, ()
 
 
 _LEFT: Any = object()
@@ -108,8 +130,8 @@ _GONE: Any = object()
 
 
 def _values(field: ColumnField, column: Sequence[Any]) -> Sequence[Any]:
-    if is_plain(field.type, column):
-        return column
+    if (read := read_column(field.type, column)) is not None:
+        return read
     if not field.is_needed:
         try:
             values = [field.read(item) for item in column]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ingot_server.domain.fields import Field, FieldType, Reading
 from ingot_server.domain.records import ErrorCode
-from ingot_server.pipeline.validation.columns import NO_VALUES, ColumnField, ColumnReader
+from ingot_server.pipeline.validation.columns import NO_VALUES, ColumnField, ColumnReader, Columns
 from ingot_server.pipeline.validation.constraints import Constraint, constraints_of
 from ingot_server.pipeline.validation.rows import Row
 from ingot_server.pipeline.values import Doubtful, Reader, Unreadable, reader, shown
@@ -161,10 +161,9 @@ class ObjectReader:
     def _known(self, name: str) -> _FieldReader | None:
         return self._by_name.get(name) or self._by_folded_name.get(folded(name))
 
-    def read_all(self, records: Sequence[dict[str, Any]], rows: Sequence[Row]) -> None:
-        """Reads whole records, which may be changed, each into the row beside it, as `read` does."""
-        for position in self._columns.read(records, rows):
-            rows[position].record = self.read(records[position], "", rows[position])
+    def read_columns(self, records: Sequence[dict[str, Any]]) -> tuple[list[Columns], list[int]]:
+        """Reads whole records, which may be changed, as `read` does; and the positions of those that are left to it."""
+        return self._columns.read(records)
 
     def read(self, record: dict[str, Any], prefix: str, row: Row, *, whole: bool = True) -> dict[str, Any]:
         """The object with its fields under their names and in their normal forms, without those that cannot be read.

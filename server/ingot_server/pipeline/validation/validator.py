@@ -3,6 +3,7 @@
 import re
 from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -12,8 +13,10 @@ from ingot_server.domain.records import ErrorCode, Severity
 from ingot_server.domain.tables import GENERIC, Rules
 from ingot_server.pipeline import exact_json
 from ingot_server.pipeline.kinds import KINDS
-from ingot_server.pipeline.kinds.kind import DERIVED, Name, nothing
+from ingot_server.pipeline.kinds.kind import DERIVED, Name, no_fields, nothing
+from ingot_server.pipeline.validation.columns import Columns
 from ingot_server.pipeline.validation.objects import ObjectReader
+from ingot_server.pipeline.validation.read_records import ReadRecords
 from ingot_server.pipeline.validation.rows import Row
 from ingot_server.pipeline.validation.rules import merged_fields
 
@@ -46,34 +49,49 @@ class Validator:
             own=frozenset(field.name for field in fields if field.name not in built_in),
         )
 
-    def read(self, texts: Sequence[bytes], positions: Iterable[int]) -> list[Row]:
+    def read(self, texts: Sequence[bytes], positions: Sequence[int]) -> ReadRecords:
         """The records with their values. `texts` have passed `checking.check`."""
-        rows = [Row(position) for position in positions]
-        sent = [exact_json.decode(text) for text in texts]
+        sent = list(map(exact_json.decode, texts))
         if self.kind.name != GENERIC:
             for record in sent:
                 record.pop(DERIVED, None)
-        self._reader.read_all(sent, rows)
-        for row in rows:
+        columns, left = self._reader.read_columns(sent)
+        read = ReadRecords(self.kind.identifiers)
+        for number in left:
+            row = Row(positions[number])
+            row.record = self._reader.read(sent[number], "", row)
+            read.rows.append(row)
+        for together in columns:
+            together.positions = [positions[number] for number in together.positions]
+            if self._is_sound(together):
+                self._derive_together(together)
+                together.texts = exact_json.encode_all(together.records)
+                read.columns.append(together)
+            else:
+                read.rows += ReadRecords(columns=[together]).take_rows()
+        for row in read.rows:
             self._examine(row)
-            if not row.is_faulty:
-                row.text = exact_json.encode(row.record)
-        return rows
+        read.rows.sort(key=attrgetter("position"))
+        good = [row for row in read.rows if not row.is_faulty]
+        for row, text in zip(good, exact_json.encode_all([row.record for row in good]), strict=True):
+            row.text = text
+        return read
 
-    def read_parts(self, texts: Sequence[bytes], positions: Iterable[int]) -> list[Row]:
+    def read_parts(self, texts: Sequence[bytes], positions: Iterable[int]) -> ReadRecords:
         """Records that are only to be merged with others: nothing is missing from them but what identifies them."""
-        return [self._read_part(text, position) for position, text in zip(positions, texts, strict=True)]
+        rows = [self._read_part(text, position) for position, text in zip(positions, texts, strict=True)]
+        return ReadRecords(self.kind.identifiers, rows=rows)
 
-    def read_names(self, texts: Sequence[bytes], positions: Iterable[int]) -> list[Row]:
+    def read_names(self, texts: Sequence[bytes], positions: Iterable[int]) -> ReadRecords:
         """Records of which only matters what identifies them: other fields may hold anything."""
-        rows = self.read_parts(texts, positions)
+        read = self.read_parts(texts, positions)
         if self._identifying is not None:
-            for row in rows:
+            for row in read.rows:
                 if row.faults:
                     row.faults = [fault for fault in row.faults if self._identifies(fault.field)]
                     row.is_faulty = any(fault.code.severity is Severity.ERROR for fault in row.faults)
                     row.full = frozenset()
-        return rows
+        return read
 
     def _identifies(self, path: str) -> bool:
         return not path or _PATH_END.split(path, maxsplit=1)[0] in (self._identifying or ())
@@ -99,9 +117,12 @@ class Validator:
 
     def derive(self, record: dict[str, Any]) -> None:
         """Derives what follows from the fields of a record, anew."""
-        if derived := self.kind.derive(record):
+        kind = self.kind
+        singly = ((each.name, each.together([record.get(each.field)])[0]) for each in kind.derived)
+        derived = {name: value for name, value in singly if value is not None}
+        if derived := derived | kind.derive(record):
             record[DERIVED] = derived
-        elif self.kind.name != GENERIC:
+        elif kind.name != GENERIC:
             record.pop(DERIVED, None)
 
     def _examine(self, row: Row) -> None:
@@ -114,6 +135,31 @@ class Validator:
         self._name(row)
         if not row.is_faulty:
             self.derive(record)
+
+    def _is_sound(self, columns: Columns) -> bool:
+        """Whether there is nothing to be asked about records but what follows from single fields."""
+        kind, values = self.kind, columns.values
+        if kind.check is not nothing or kind.references is not nothing or kind.derive is not no_fields:
+            return False
+        return not kind.needs_one_of or any(name in values and all(values[name]) for name in kind.needs_one_of)
+
+    def _derive_together(self, columns: Columns) -> None:
+        """As `derive`. Records of which the same follows share it."""
+        found = [
+            (derived.name, derived.together(columns.values[derived.field]))
+            for derived in self.kind.derived
+            if derived.field in columns.values
+        ]
+        if not found:
+            return
+        names = [name for name, _ in found]
+        made: dict[tuple[str | None, ...], dict[str, str]] = {}
+        for record, values in zip(columns.records, zip(*[values for _, values in found], strict=True), strict=True):
+            derived = made.get(values)
+            if derived is None:
+                derived = made[values] = {n: value for n, value in zip(names, values, strict=True) if value is not None}
+            if derived:
+                record[DERIVED] = derived
 
     def _read_part(self, text: bytes, position: int) -> Row:
         row, kind = Row(position), self.kind

@@ -6,6 +6,7 @@ accepts nothing that the library refuses and changes nothing that it leaves.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
@@ -23,11 +24,29 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _COMMON_NAME = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _COMMON_DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?=[a-z])(?!xn-)[a-z0-9-]{{0,62}}[a-z]")
 _RESERVED = tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)
+_CHARACTERS = b"abcdefghijklmnopqrstuvwxyz0123456789_!#$%&'*+-/=?^`{|}~."
+# A full stop at one of its ends, two together, or nothing at all: no name is like that.
+_MISPLACED = ("\n.", ".@", "..", "\n@")
 
 
 def email_domain(email: str) -> str:
     """The domain of an address that has been read."""
     return email.rpartition("@")[2]
+
+
+def email_column(texts: Sequence[str]) -> Sequence[str] | None:
+    """Texts as addresses, all at once in a fifth of the time; None if one of them needs a closer look."""
+    if max(map(len, texts)) > EMAIL_CHARACTERS_MAX:
+        return None
+    block = "\n".join(texts)
+    small = block.lower() if block.isascii() else ""
+    # What is left shows that each has one @, and nothing that a common one has not.
+    left = f"{small}\n".encode().translate(None, _CHARACTERS)
+    if left != b"@\n" * len(texts) or any(signs in f"\n{small}" for signs in _MISPLACED):
+        return None
+    if not all(map(_is_common_domain, set(small.replace("\n", "@").split("@")[1::2]))):
+        return None
+    return texts if small == block else small.split("\n")
 
 
 def email_reader(_: Reading) -> Reader:

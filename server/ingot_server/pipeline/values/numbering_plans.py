@@ -21,6 +21,7 @@ from phonenumbers import (
 Match = Callable[[str], re.Match[str] | None]
 
 _NEVER = "(?!)"
+_NO_MATCH: Match = re.compile(_NEVER).fullmatch
 _REGIONS = {str(code): regions for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()}
 _CODE_DIGITS_MAX = 3
 # By the first digits of a number: those of a code, and what may follow while that are less than three.
@@ -66,12 +67,17 @@ class Region:
 
         Some that are will not be known; of a calling code that countries share, ask the main one only.
         """
-        common = self._common.get(len(e164))
+        return self.common(len(e164))(e164) is not None
+
+    def common(self, characters: int) -> Match:
+        """What `is_common` asks of a text with so many characters."""
+        common = self._common.get(characters)
         if common is None:
-            if len(e164) - len(self.calling_code) - 1 not in self._lengths:
-                return False
-            common = self._common[len(e164)] = self._common_of(len(e164) - len(self.calling_code) - 1)
-        return common(e164) is not None
+            digits = characters - len(self.calling_code) - 1
+            if digits not in self._lengths:
+                return _NO_MATCH
+            common = self._common[characters] = self._common_of(digits)
+        return common
 
     def _common_of(self, digits: int) -> Match:
         meta = self._metadata

@@ -5,15 +5,24 @@ itself needs more than 20 us, and decides about all others.
 """
 
 import re
+from collections.abc import Sequence
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
+from phonenumbers import (
+    REGION_CODE_FOR_NON_GEO_ENTITY,
+    NumberParseException,
+    PhoneNumber,
+    PhoneNumberFormat,
+    ValidationResult,
+)
 
 from ingot_server.domain.fields import Reading
 from ingot_server.pipeline.values.numbering_plans import calling_code, plan, region_of_country
 from ingot_server.pipeline.values.outcomes import PADDED_CHARACTERS_MAX, Doubtful, Reader, unreadable
 
 _CHARACTERS_MAX = 50
+# Behind the + and a calling code.
+_HEAD_END = 4
 # What may stand between digits: blanks, hyphens and dashes, full stops, slashes and brackets.
 _BETWEEN = " \u00a0\u2009\u202f-\u2010\u2011\u2012\u2013\u2014\u2212./()"
 _NOTHING = str.maketrans("", "", _BETWEEN)
@@ -24,6 +33,14 @@ _EXPECTED_COUNTRY = (
     "a phone number with its country code such as +46701234567, or a default country for numbers without one"
 )
 _EXPECTED_TEXT = "a phone number as a text such as '+46701234567', as a number loses its zeros"
+
+
+def phone_countries(e164s: Sequence[str]) -> Sequence[str | None]:
+    """The regions of numbers that have been read."""
+    regions = _common_regions(e164s)
+    if regions is None or REGION_CODE_FOR_NON_GEO_ENTITY in regions:
+        return list(map(phone_country, e164s))
+    return regions
 
 
 def phone_country(e164: str) -> str | None:
@@ -39,7 +56,12 @@ def phone_country(e164: str) -> str | None:
     else:
         parsed = _parsed(e164, None)
         region = phonenumbers.region_code_for_number(parsed) if parsed else None
-    return None if region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else region
+    return None if region == REGION_CODE_FOR_NON_GEO_ENTITY else region
+
+
+def phone_column(texts: Sequence[str]) -> Sequence[str] | None:
+    """Texts as numbers, all at once in half the time; None if one of them needs a closer look."""
+    return None if _common_regions(texts) is None else texts
 
 
 def phone_reader(reading: Reading) -> Reader:
@@ -90,6 +112,24 @@ def phone_reader(reading: Reading) -> Reader:
 def _is_common(text: str) -> bool:
     code = calling_code(text[1:])
     return bool(code) and plan(code).main.is_common(text)
+
+
+def _common_regions(texts: Sequence[str]) -> list[str] | None:
+    """The regions of numbers in E.164, each the main one of its calling code; None if one needs a closer look."""
+    heads = [text[1:_HEAD_END] for text in texts]
+    regions = {head: plan(code).main for head in set(heads) if (code := calling_code(head))}
+    if len(regions) < len(set(heads)):
+        return None
+    # Numbers of one length that begin with the same digits must match the same pattern.
+    alike: dict[tuple[str, int], list[str]] = {}
+    if len(regions) == 1 and len(set(map(len, texts))) == 1:
+        alike[heads[0], len(texts[0])] = list(texts)
+    else:
+        for head, text in zip(heads, texts, strict=True):
+            alike.setdefault((head, len(text)), []).append(text)
+    if not all(all(map(regions[head].common(length), group)) for (head, length), group in alike.items()):
+        return None
+    return [regions[head].name for head in heads]
 
 
 def _by_library(digits: str, country: str | None) -> str | Doubtful | None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
 from pathlib import Path
 
+import asyncpg
 import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict
@@ -123,6 +124,36 @@ async def test_a_frozen_worker_is_taken_over_and_writes_nothing_when_it_wakes(da
                     assert await awake.get(import_id) == await caller.get(import_id)
                     await awake.run([{"id": "after"}], "others")
                 assert (await caller.get(import_id)).counts.created == ROWS
+
+
+async def test_a_worker_that_is_frozen_within_a_copy_is_in_nobody_s_way_for_long(
+    database_url: str, database: Database, key: str
+) -> None:
+    """PostgreSQL waits for the data of a COPY without any limit, and others wait for the records in it."""
+    frozen = await asyncpg.connect(database_url, server_settings={"application_name": "ingot"})
+    goes_on = asyncio.Event()
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield b'1\t{"id":1}\t1\t1\n'
+        # More than is kept on the way, so that the row above is written.
+        yield b"".join(b'k%d\t{"v":"%b"}\t1\t1\n' % (row, b"x" * 1_000) for row in range(1_000))
+        await goes_on.wait()
+
+    async with (
+        server_process(database_url=database_url, lease_seconds=1) as server,
+        Caller(server.address, key) as caller,
+    ):
+        await caller.run([{"id": 0}])
+        assert [row["table_id"] for row in await database.fetch("SELECT table_id FROM record")] == [1]
+        copying = asyncio.create_task(
+            frozen.copy_to_table("record", source=lines(), columns=["key", "data", "table_id", "writer"], format="text")
+        )
+        ended = await caller.run([{"id": 1, "v": "new"}])
+        assert ended.counts.created == 1
+        goes_on.set()
+        with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.InterfaceError)):
+            await copying
+    await frozen.close()
 
 
 async def test_a_server_that_is_asked_to_stop_says_where_to_go_on(database_url: str, key: str) -> None:

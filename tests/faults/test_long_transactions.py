@@ -65,8 +65,10 @@ async def test_imports_go_on_and_claims_do_not_read_what_has_piled_up(
             # As a minute later, when the leases of these imports would have run out.
             recent.append(await pages_of_a_claim(database, await waiting_since(database) + LEASE))
         assert len(await caller.table()) == 3 * IMPORTS
-    assert everything[2] - everything[1] >= IMPORTS <= everything[1] - everything[0]
-    assert max(recent) < IMPORTS
+    # What was true of a batch for a moment only is not always in the index.
+    assert everything[0] < everything[1] < everything[2]
+    assert everything[2] - everything[0] >= IMPORTS
+    assert max(recent) < everything[0]
 
 
 class Waiting:

@@ -21,7 +21,7 @@ from ingot_server.pipeline.processing import LeaseLost, WriteLimits
 from ingot_server.pipeline.rotation import Rotation
 from ingot_server.pipeline.settling import end_all_due, end_if_due, tell_deletions
 from ingot_server.pipeline.turn import Turn
-from ingot_server.storage import batches, chunks, field_indexes, import_moves, tables
+from ingot_server.storage import batches, chunks, field_indexes, hung_copies, import_moves, tables
 from ingot_server.storage.batches import Lease
 from ingot_server.storage.database import Database
 
@@ -190,6 +190,7 @@ class Workers:
     async def _sweep_forever(self) -> None:
         while not self._stopping.is_set():
             for chore in (
+                self._end_hung_copies,
                 self._note_waiting,
                 self._cancel_abandoned,
                 self._end_imports,
@@ -211,6 +212,10 @@ class Workers:
             self._look_back_at = time.monotonic() + LOOK_BACK_SECONDS
             before = None
         self._waiting_since = await batches.batch_waiting_since(self._database, before)
+
+    async def _end_hung_copies(self) -> None:
+        if await hung_copies.hung_copy_end(self._database, 2 * self._settings.lease):
+            log.warning("a process hangs in the middle of a COPY; its connection was ended")
 
     async def _cancel_abandoned(self) -> None:
         await import_moves.import_cancel_abandoned(self._database, self._settings.abandoned_after)

@@ -5,7 +5,8 @@ import pytest
 from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType, ValidationResult
 
 from ingot_server.domain.fields import FieldType, Reading
-from ingot_server.pipeline.values import Doubtful, Unreadable, phone_countries, phone_country, read_column, reader
+from ingot_server.pipeline.values import Doubtful, Unreadable, phone_countries, read_column, reader
+from ingot_server.pipeline.values.phone import phone_country
 
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
 FORMATS = [

@@ -125,8 +125,7 @@ def _plain_keys(texts: Sequence[bytes], key_fields: tuple[str, ...]) -> Sequence
 
 
 def _composed(columns: Sequence[Sequence[str]]) -> list[str]:
-    # Line breaks within strings are escaped, so each line is a key.
-    return msgspec.json.Encoder().encode_lines(list(zip(*columns, strict=True))).decode().split("\n")[:-1]
+    return [key.decode() for key in exact_json.encode_all(list(zip(*columns, strict=True)))]
 
 
 def _value_reader(key_fields: tuple[str, ...]) -> Callable[[bytes], Sequence[bytes]]:

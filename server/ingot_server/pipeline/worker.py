@@ -214,7 +214,7 @@ class Workers:
         self._waiting_since = await batches.batch_waiting_since(self._database, before)
 
     async def _end_hung_copies(self) -> None:
-        if await hung_copies.hung_copy_end(self._database, 2 * self._settings.lease):
+        if await hung_copies.hung_copy_end(self._database, timedelta(seconds=self._limits.statement_seconds)):
             log.warning("a process hangs in the middle of a COPY; its connection was ended")
 
     async def _cancel_abandoned(self) -> None:

@@ -4,10 +4,9 @@ The rules are compiled once. Each record is then decoded, every field is read as
 and all that is wrong is collected. Nothing here needs the database: what does, is in `mapping`.
 """
 
-from ingot_server.pipeline.validation.columns import Columns
 from ingot_server.pipeline.validation.read_records import ReadRecords
 from ingot_server.pipeline.validation.rows import Row
 from ingot_server.pipeline.validation.rules import merged_fields
 from ingot_server.pipeline.validation.validator import Validator, validator
 
-__all__ = ["Columns", "ReadRecords", "Row", "Validator", "merged_fields", "validator"]
+__all__ = ["ReadRecords", "Row", "Validator", "merged_fields", "validator"]

@@ -21,7 +21,7 @@ from ingot_server.pipeline.values.locales import is_locale
 from ingot_server.pipeline.values.moments import date_reader, is_time_zone, timestamp_reader
 from ingot_server.pipeline.values.numbers import integer_reader, number_reader
 from ingot_server.pipeline.values.outcomes import Doubtful, Reader, Unreadable, shown, unreadable
-from ingot_server.pipeline.values.phone import phone_countries, phone_country, phone_reader
+from ingot_server.pipeline.values.phone import phone_countries, phone_reader
 from ingot_server.pipeline.values.plain import read_column
 from ingot_server.pipeline.values.texts import identifier_reader, text_reader, url_reader
 
@@ -35,7 +35,6 @@ __all__ = [
     "is_time_zone",
     "normal_text",
     "phone_countries",
-    "phone_country",
     "read_column",
     "reader",
     "shown",

@@ -29,6 +29,30 @@ async def main():
 keep_heap_whole()
 asyncio.run(main())
 """
+FREE_IN_THE_MIDDLE = """
+import asyncio
+from pathlib import Path
+from ingot_server import heap
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+async def main():
+    heap.keep_heap_whole()
+    heap.GIVE_BACK_SECONDS = 0
+    large, small = [], []
+    for _ in range(100):
+        large.append(b"x" * 1_000_000)
+        small.append(b"x" * 1_000)
+    large.clear()
+    full = resident()
+    giving = asyncio.create_task(heap.give_pages_back())
+    while resident() > full - 90_000_000:
+        await asyncio.sleep(0.01)
+    giving.cancel()
+
+asyncio.run(asyncio.wait_for(main(), 60))
+"""
 
 
 def test_what_comes_and_goes_needs_no_new_pages() -> None:
@@ -39,6 +63,10 @@ def test_threads_have_no_heaps_of_their_own() -> None:
     told = _run(THREADS).stderr
     assert "Arena 0:" in told
     assert "Arena 1:" not in told
+
+
+def test_pages_that_are_free_between_others_are_given_back() -> None:
+    _run(FREE_IN_THE_MIDDLE)
 
 
 def _run(program: str) -> subprocess.CompletedProcess[str]:

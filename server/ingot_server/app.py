@@ -22,7 +22,7 @@ from ingot.v1 import (
 from ingot_server.access import leave_address, leave_local_key
 from ingot_server.certificates import Certificates, CertificatesUnfit, certificate_files
 from ingot_server.domain.errors import DatabaseUnavailable
-from ingot_server.heap import keep_heap_whole
+from ingot_server.heap import give_pages_back, keep_heap_whole
 from ingot_server.opening import open_database, require_own_database, take_leases_back
 from ingot_server.pipeline.allowances import Allowance
 from ingot_server.pipeline.fetching import Fetcher, FetchRules
@@ -115,6 +115,7 @@ class App:
         options = [*_GRPC_OPTIONS, ("grpc.so_reuseport", int(shares_port))]
         self._server = aio.server(interceptors=[self._guard], options=options)
         self._watching: asyncio.Task[None] | None = None
+        self._giving_back: asyncio.Task[None] | None = None
         self.port = 0
         """The port that the server listens on, once it has started."""
 
@@ -129,6 +130,7 @@ class App:
         """Works, without an API."""
         self._workers.start()
         self._fetching.start()
+        self._giving_back = asyncio.create_task(give_pages_back())
 
     async def _listen(self) -> None:
         server, database = self._server, self._database
@@ -148,9 +150,10 @@ class App:
 
     async def stop(self) -> None:
         """Drains: uploads are told where to go on, chunks in hand are finished, then everything ends."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        aside = [task for task in (self._watching, self._giving_back) if task is not None]
+        for task in aside:
+            task.cancel()
+        await asyncio.gather(*aside, return_exceptions=True)
         await self._health.enter_graceful_shutdown()
         self._receiver.drain()
         await self._fetching.stop()

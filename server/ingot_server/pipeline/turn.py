@@ -19,8 +19,10 @@ TURN_CHUNKS = 16
 """After so many chunks a batch is given back, so that others get their turn."""
 TURN_SECONDS = 2.0
 """After so long no further chunk is begun: some records take much longer than others."""
-AT_ONCE = 2
-"""While PostgreSQL waits for the disk with one chunk, it works on another."""
+AT_ONCE = 3
+"""While PostgreSQL waits with one chunk, for the disk or for us, it works on the others."""
+LOOK_BACK = 8
+"""So many chunks at most were done before one that is not: more than AT_ONCE, which may be another on other servers."""
 
 
 class Turn:
@@ -41,7 +43,7 @@ class Turn:
         """Writes chunks until there are none, or the turn is over. Raises LeaseLost, DatabaseUnavailable."""
         try:
             # Those that are done may have been done before one that is not.
-            prepared = await self._prepare_next(max(0, self._lease.chunks_done - (AT_ONCE - 1)))
+            prepared = await self._prepare_next(max(0, self._lease.chunks_done - LOOK_BACK))
             chunks_left, over = TURN_CHUNKS, time.monotonic() + TURN_SECONDS
             while prepared is not None and not any(end.is_set() for end in self._ends):
                 while self._is_in_the_way(prepared):
@@ -60,7 +62,7 @@ class Turn:
     def _is_in_the_way(self, prepared: PreparedChunk) -> bool:
         if not self._writing:
             return False
-        # No chunk is more than a step ahead of one that is not done: whoever goes on looks no further back.
+        # No chunk is further ahead of one that is not done: whoever goes on does not look back to the first one.
         first = min(other.chunk_index for other in self._writing.values())
         return prepared.chunk_index - first >= AT_ONCE or any(
             prepared.keys is None or other.keys is None or not prepared.keys.isdisjoint(other.keys)

@@ -40,13 +40,14 @@ def resident():
 async def main():
     heap.keep_heap_whole()
     heap.GIVE_BACK_SECONDS = 0
+    giving = asyncio.create_task(heap.give_pages_back())
+    await asyncio.sleep(0)
     large, small = [], []
     for _ in range(100):
         large.append(b"x" * 1_000_000)
         small.append(b"x" * 1_000)
     large.clear()
     full = resident()
-    giving = asyncio.create_task(heap.give_pages_back())
     while resident() > full - 90_000_000:
         await asyncio.sleep(0.01)
     giving.cancel()

@@ -1,12 +1,13 @@
 """Chunks of one batch that are written at the same time: each once, and as if one after the other."""
 
 import asyncio
+from datetime import timedelta
 
 import asyncpg
 import pytest
 
 from ingot.v1 import stage_pb2
-from ingot_server.pipeline import turn
+from ingot_server.pipeline import appending, turn
 from ingot_server.storage.database import Database
 from tests.calling import Caller, records
 
@@ -85,6 +86,39 @@ async def test_the_outcome_does_not_depend_on_how_many_are_written_at_once(
     keys = [key % (CHUNK + 10) for key in range(4 * CHUNK)]
     ended = await caller.finish(await uploaded(caller, keys, "same"))
     assert ended.counts == stage_pb2.RecordCounts(received=4 * CHUNK, created=CHUNK + 10, unchanged=3 * CHUNK - 10)
+
+
+async def test_a_batch_at_full_speed_is_received_first_and_processed_when_it_is_finished(
+    caller: Caller, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(appending, "RECEIVED_FIRST", timedelta(hours=1))
+    import_id = await caller.create()
+    rows = [{"id": key} for key in range(2 * CHUNK)]
+    await caller.upload([records(rows[:CHUNK], import_id=import_id, batch_id="b")])
+    # Somebody else's is not held up, and by then this one would be done.
+    await caller.run([{"id": "other"}], table="other")
+    await chunks_done(database, import_id, [])
+    await caller.upload([records(rows[CHUNK:], import_id=import_id, batch_id="b", offset=CHUNK, finish=2 * CHUNK)])
+    ended = await caller.finish(import_id)
+    assert ended.counts == stage_pb2.RecordCounts(received=2 * CHUNK, created=2 * CHUNK)
+
+
+async def test_a_batch_at_full_speed_that_goes_on_for_long_is_processed_meanwhile(
+    caller: Caller, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(appending, "RECEIVED_FIRST", timedelta(milliseconds=1))
+    import_id = await caller.create()
+    await caller.upload([records([{"id": key} for key in range(CHUNK)], import_id=import_id, batch_id="b")])
+    await chunks_done(database, import_id, [0])
+
+
+async def test_a_batch_that_comes_slowly_is_processed_meanwhile(
+    caller: Caller, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(appending, "RECEIVED_FIRST", timedelta(hours=1))
+    import_id = await caller.create()
+    await caller.upload([records([{"id": 1}], import_id=import_id, batch_id="b")])
+    await chunks_done(database, import_id, [0])
 
 
 async def test_a_chunk_that_fails_again_and_again_is_found_by_whoever_goes_on(

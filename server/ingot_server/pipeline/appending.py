@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from ingot_server.domain.errors import BatchFinished, IngotError, UploadConflict
@@ -16,6 +17,10 @@ from ingot_server.storage import batches, chunks, compressed_parts, errors, impo
 from ingot_server.storage.batches import OpenBatch
 from ingot_server.storage.chunks import NewChunk
 from ingot_server.storage.database import Database
+
+RECEIVED_FIRST = timedelta(seconds=2)
+"""For so long a batch that comes at full speed is received only: its sender waits for that, and nobody for its first
+records alone."""
 
 
 @dataclass(slots=True)
@@ -104,8 +109,10 @@ class Appender:
         pending.length += len(content)
         self.end_offset += len(content)
 
-    async def commit(self, *, finish: bool = False) -> None:
+    async def commit(self, *, finish: bool = False, more_follows: bool = False) -> None:
         """Makes durable what was added; with `finish`, ends the batch in the same transaction.
+
+        `more_follows` says that there is more to receive already.
 
         Raises UploadConflict if another stream appended meanwhile, BatchFinished or ImportStateRefused if the batch
         takes nothing more, ImportTooLarge or QueueFull if the account may not send so much.
@@ -117,27 +124,30 @@ class Appender:
             if not (pending.length or pending.received or finish):
                 return
             try:
-                await self._commit_pending(pending, self._decoder_state, finish=finish)
+                rest = RECEIVED_FIRST if more_follows else timedelta()
+                await self._commit_pending(pending, self._decoder_state, rest, finish=finish)
             except BaseException:
                 # What comes after a piece that was lost must not be appended in its place.
                 self._broken = True
                 raise
         self._on_commit()
 
-    async def _commit_pending(self, pending: _Pending, decoder_state: dict[str, Any] | None, *, finish: bool) -> None:
+    async def _commit_pending(
+        self, pending: _Pending, decoder_state: dict[str, Any] | None, rest: timedelta, *, finish: bool
+    ) -> None:
         batch = self._batch
         await self._allowance.expect_room(self._database, batch, pending.received, pending.text_bytes)
         # Packing takes milliseconds and frees the interpreter for most of them.
         packed = await computed(pending.bytes <= LITTLE_BYTES, pack, pending.pieces)
         start, end = batch.committed_offset, batch.committed_offset + pending.length
         chunk = NewChunk(start, end, pending.crc32, pending.accepted, packed.runs, packed.payload, packed.keys)
-        await self._database.retrying(lambda: self._commit_once(chunk, pending, decoder_state, finish=finish))
+        await self._database.retrying(lambda: self._commit_once(chunk, pending, decoder_state, rest, finish=finish))
         batch.committed_offset = end
         batch.received += pending.received
         batch.finished = finish
 
     async def _commit_once(
-        self, chunk: NewChunk, pending: _Pending, decoder_state: dict[str, Any] | None, *, finish: bool
+        self, chunk: NewChunk, pending: _Pending, decoder_state: dict[str, Any] | None, rest: timedelta, *, finish: bool
     ) -> None:
         batch, rejects = self._batch, pending.rejects
         has_chunk = bool(pending.length or pending.accepted)
@@ -158,6 +168,7 @@ class Appender:
                     errors_stored=storable,
                     received_bytes=pending.text_bytes,
                     finish=finish,
+                    rest=rest,
                 )
             if chunks_received is not None:
                 if pending.packed and not finish:

@@ -213,12 +213,12 @@ class Upload:
             await asyncio.sleep(0)
         appender, limits = self._appender, self._limits
         if appender.pending_bytes >= limits.bytes or appender.pending_records >= limits.records:
-            await self._start_commit()
+            await self._start_commit(is_full=True)
 
-    async def _start_commit(self) -> "asyncio.Task[None]":
-        """Begins to commit what is pending, once the commit before it is through."""
+    async def _start_commit(self, *, is_full: bool = False) -> "asyncio.Task[None]":
+        """Begins to commit what is pending, once the commit before it is through. More follows a full chunk."""
         await self._committed()
-        self._commit = asyncio.create_task(self._appender.commit())
+        self._commit = asyncio.create_task(self._appender.commit(more_follows=is_full))
         return self._commit
 
     async def _committed(self) -> None:

@@ -180,8 +180,11 @@ async def batch_append(
     errors_stored: int,
     received_bytes: int,
     finish: bool,
+    rest: timedelta,
 ) -> int | None:
     """Moves the committed offset on, and with `finish` ends the batch there; how many chunks it has then.
+
+    If the chunk is its first, the batch is not to be processed before the `rest` is over or the batch is finished.
 
     None if the batch is no longer as `batch` says: another stream was faster, or it is finished or closed.
     """
@@ -200,6 +203,7 @@ async def batch_append(
         errors_stored,
         received_bytes,
         finish,
+        rest,
     )
     return found
 

@@ -64,7 +64,7 @@ WHERE import.account_id = $1
 -- Moves the committed offset on, if nobody else did. $1 batch, $2 the offset as we know it, $3 new offset, $4 unit,
 -- $5 format, $6 decoder state, $7 accepted, $8 rejected, $9 expected total, $10 chunks added (0 or 1),
 -- $11 errors stored, $12 bytes of the accepted records, $13 whether it takes nothing more: then the new offset is the
--- total.
+-- total. $14 for how long to leave it unprocessed if this is its first chunk, unless it is finished before.
 UPDATE batch
 SET committed_offset = $3::bigint,
     finished = $13::boolean,
@@ -78,7 +78,10 @@ SET committed_offset = $3::bigint,
     chunks_received = chunks_received + $10,
     -- It waits for its turn since there is something to process, and not since it was made.
     lease_until = CASE
+        WHEN chunks_received = 0 THEN clock_timestamp() + $14::interval
         WHEN chunks_done = chunks_received THEN greatest(lease_until, clock_timestamp())
+        -- Nobody had a lease that it could be the end of.
+        WHEN $13 AND lease_generation = 0 THEN least(lease_until, clock_timestamp())
         ELSE lease_until
     END,
     errors_stored = errors_stored + $11,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from ingot_server.settings import ConfigurationError, Settings
-from ingot_server.storage import batches, commits, references
+from ingot_server.storage import commits, leases, references
 from ingot_server.storage.database import STATEMENT_SECONDS, UNHURRIED_CONNECTIONS, Database
 from ingot_server.storage.embedded import EmbeddedPostgres
 from ingot_server.storage.migrating import migrate
@@ -110,5 +110,5 @@ async def take_leases_back(database: Database) -> None:
 
     What is left of a killed server's processes may still want to write; it finds that its leases are gone.
     """
-    for release_all in (batches.batch_release_all, references.reference_release_all, commits.commit_release_all):
+    for release_all in (leases.lease_release_all, references.reference_release_all, commits.commit_release_all):
         await release_all(database)

@@ -12,7 +12,7 @@ from ingot.v1 import import_pb2
 from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.domain.progress import Counts
-from ingot_server.storage import batches
+from ingot_server.storage import batches, leases
 from ingot_server.storage.database import Database
 from tests.calling import Caller, records
 from tests.conftest import running_app
@@ -36,7 +36,7 @@ async def long_transaction(database_url: str) -> AsyncIterator[None]:
 
 async def pages_of_a_claim(database: Database, since: datetime | None) -> int:
     """How many pages a claim looks at that finds nothing."""
-    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {batches.sql.batch_claim}"
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {leases.sql.lease_claim}"
     async with database.rehearsal() as connection:
         # As it is with many batches; of few it reads all. And each entry is looked up by itself, which can be counted.
         await connection.execute("SET LOCAL enable_seqscan = off")
@@ -48,8 +48,8 @@ async def pages_of_a_claim(database: Database, since: datetime | None) -> int:
 
 async def waiting_since(database: Database, before: datetime | None = None) -> datetime:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "TRANSACTION_TIME", SOON)
-        return await batches.batch_waiting_since(database, before)
+        patch.setattr(leases, "TRANSACTION_TIME", SOON)
+        return await leases.lease_waiting_since(database, before)
 
 
 async def test_imports_go_on_and_claims_do_not_read_what_has_piled_up(
@@ -90,9 +90,9 @@ class Waiting:
         """Asks since when batches wait."""
         self.since = await waiting_since(self._database, self.since)
 
-    async def claim(self, duration: timedelta = LEASE) -> tuple[str, batches.Lease] | None:
+    async def claim(self, duration: timedelta = LEASE) -> tuple[str, leases.Lease] | None:
         """The batch whose turn it is."""
-        lease = await batches.batch_claim(self._database, duration, (), self.since)
+        lease = await leases.lease_claim(self._database, duration, (), self.since)
         if lease is None:
             return None
         found = await batches.batch_get_many(self._database, [lease.batch_seq])
@@ -104,8 +104,8 @@ class Waiting:
         assert claimed is not None
         batch_id, lease = claimed
         async with self._database.transaction() as connection:
-            assert await batches.batch_settle_chunk(connection, lease, Counts(received=1, created=1), 0, 0)
-        await batches.batch_release(self._database, lease)
+            assert await leases.lease_settle_chunk(connection, lease, Counts(received=1, created=1), 0, 0)
+        await leases.lease_release(self._database, lease)
         return batch_id
 
 
@@ -149,7 +149,7 @@ async def test_a_batch_whose_lease_has_run_out_or_was_given_back_is_found(waitin
     claimed = await waiting.claim()
     assert claimed is not None
     await waiting.look_back()
-    await batches.batch_release(database, claimed[1])
+    await leases.lease_release(database, claimed[1])
     assert await waiting.process() == "a"
 
 
@@ -162,7 +162,7 @@ async def test_a_batch_that_was_not_yet_to_be_seen_is_found_by_looking_back(
     slow = await asyncpg.connect(database_url)
     async with slow.transaction():
         await slow.execute("UPDATE batch SET chunks_received = chunks_received + 1, lease_until = clock_timestamp()")
-        careful = await batches.batch_waiting_since(database, None)
+        careful = await leases.lease_waiting_since(database, None)
         await waiting.look_back()
     await slow.close()
     # Only if transactions were over at once would it be passed over, until somebody looks back to the beginning.

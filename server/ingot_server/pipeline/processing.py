@@ -15,11 +15,11 @@ from ingot_server.pipeline.hopes import Hopes
 from ingot_server.pipeline.packing import Origins, unpack_keys, unpack_texts
 from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import validator
-from ingot_server.storage import batches, branches, chunks, errors, tables
-from ingot_server.storage.batches import Lease
+from ingot_server.storage import branches, chunks, errors, leases, tables
 from ingot_server.storage.chunks import StoredChunk
 from ingot_server.storage.commits import CommitLease
 from ingot_server.storage.database import BRIEF_LOCK_SECONDS, Database, DataRefused
+from ingot_server.storage.leases import Lease
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
@@ -125,7 +125,7 @@ async def _write_once(database: Database, lease: Lease, prepared: PreparedChunk,
         positions = [found.position for found in applied.rejected]
         if not await chunks.chunk_settle(connection, lease.batch_seq, prepared.chunk_index, positions):
             raise _AlreadyDone
-        if not await batches.batch_settle_chunk(connection, lease, outcome, storable, warnings):
+        if not await leases.lease_settle_chunk(connection, lease, outcome, storable, warnings):
             raise LeaseLost
 
 

@@ -12,8 +12,8 @@ from ingot_server.pipeline.processing import PreparedChunk, WriteLimits, adopt_k
 from ingot_server.pipeline.settling import end_if_due
 from ingot_server.pipeline.threads import LITTLE_BYTES, LITTLE_RECORDS, computed
 from ingot_server.storage import chunks
-from ingot_server.storage.batches import Lease
 from ingot_server.storage.database import Database
+from ingot_server.storage.leases import Lease
 
 TURN_CHUNKS = 16
 """After so many chunks a batch is given back, so that others get their turn."""

@@ -21,9 +21,9 @@ from ingot_server.pipeline.processing import LeaseLost, WriteLimits
 from ingot_server.pipeline.rotation import Rotation
 from ingot_server.pipeline.settling import end_all_due, end_if_due, tell_deletions
 from ingot_server.pipeline.turn import Turn
-from ingot_server.storage import batches, chunks, field_indexes, hung_copies, import_moves, tables
-from ingot_server.storage.batches import Lease
+from ingot_server.storage import chunks, field_indexes, hung_copies, import_moves, leases, tables
 from ingot_server.storage.database import Database
+from ingot_server.storage.leases import Lease
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Workers:
     async def _work_forever(self) -> None:
         while not self._stopping.is_set():
             try:
-                lease = await batches.batch_claim(
+                lease = await leases.lease_claim(
                     self._database, self._settings.lease, self._rotation.accounts, self._waiting_since
                 )
                 if lease is not None:
@@ -152,7 +152,7 @@ class Workers:
         """
 
         def extend() -> Awaitable[bool]:
-            return batches.batch_extend_lease(self._database, lease, self._settings.lease)
+            return leases.lease_extend(self._database, lease, self._settings.lease)
 
         try:
             async with kept(extend, self._settings.lease.total_seconds() / 3) as lost:
@@ -162,21 +162,21 @@ class Workers:
             log.info("lease lost", extra={"import_id": lease.import_id, "batch_seq": lease.batch_seq})
         except DatabaseUnavailable:
             with suppress(DatabaseUnavailable):
-                await batches.batch_release(self._database, lease)
+                await leases.lease_release(self._database, lease)
             raise
         except Exception:
             await self._note_failure(lease)
             raise
         else:
             if not turn.is_last:
-                await batches.batch_release(self._database, lease)
+                await leases.lease_release(self._database, lease)
         if came_to := await end_if_due(self._database, lease.import_id):
             self._on_end(lease.import_id)
             if came_to is ImportState.PROCESSING:
                 self.wake_commits()
 
     async def _note_failure(self, lease: Lease) -> None:
-        if await batches.batch_note_failure(self._database, lease) < FAILURES_MAX:
+        if await leases.lease_note_failure(self._database, lease) < FAILURES_MAX:
             return
         error_id = secrets.token_hex(4)
         log.error("an import is given up", extra={"import_id": lease.import_id, "error_id": error_id})
@@ -211,7 +211,7 @@ class Workers:
         if time.monotonic() >= self._look_back_at:
             self._look_back_at = time.monotonic() + LOOK_BACK_SECONDS
             before = None
-        self._waiting_since = await batches.batch_waiting_since(self._database, before)
+        self._waiting_since = await leases.lease_waiting_since(self._database, before)
 
     async def _end_hung_copies(self) -> None:
         if await hung_copies.hung_copy_end(self._database, timedelta(seconds=self._limits.statement_seconds)):

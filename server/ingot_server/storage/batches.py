@@ -1,8 +1,7 @@
-"""Batches: opening one for an upload, appending to it, reading it, and leasing it to a worker."""
+"""Batches: opening one for an upload, appending to it, and reading it."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -12,18 +11,14 @@ from ingot_server.domain.batches import Batch, OffsetUnit, Source, batch_status
 from ingot_server.domain.errors import BatchNotFound
 from ingot_server.domain.formats import DataFormat
 from ingot_server.domain.imports import ImportState
-from ingot_server.domain.modes import WriteMode
-from ingot_server.domain.progress import Counts, Stage, percent, stage_state
+from ingot_server.domain.progress import Stage, percent, stage_state
 from ingot_server.domain.records import ErrorStage
 from ingot_server.storage import errors, imports
-from ingot_server.storage.database import Database, rows_touched
+from ingot_server.storage.database import Database
 from ingot_server.storage.sql import Queries
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
-
-TRANSACTION_TIME = timedelta(minutes=1)
-"""How long it takes at most, in the order of things, until others see what we have written."""
 
 sql = Queries("batches.sql")
 
@@ -56,37 +51,6 @@ class OpenBatch:
     """The rules for the records, as JSON text."""
     source: Source | None = None
     """What the server fetches; None for an upload."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A batch that is ours to process until the lease ends."""
-
-    batch_seq: int
-    import_id: int
-    chunks_done: int
-    """How many are done; one of them may have been done before another that is not."""
-    chunks_total: int | None
-    """How many there are; None while more may come."""
-    generation: int
-    """Raised by each claim; a write that names an old one has no effect."""
-    account_id: int
-    table_id: int
-    """The table that is written to: a branch, before a commit."""
-    base_id: int | None
-    """The table of which that is a branch; None if it is none, or if there is no such table."""
-    rules: str
-    """The rules for the records, as JSON text."""
-    key_fields: tuple[str, ...]
-    own_keys: bool
-    """Whether a record's `keys` field is an instruction: the import itself named no key fields."""
-    mode: WriteMode
-    reconciles: bool
-    """Whether it matters which records the import names."""
-    all_new: bool
-    """Whether the keys of all records so far were new to the table."""
-    has_budget: bool
-    """Whether only so many records may be rejected."""
 
 
 async def batch_find(database: Database, account_id: int, import_id: int, batch_id: str) -> OpenBatch | None:
@@ -237,91 +201,6 @@ async def batch_list(
 async def batch_get_many(database: Database, batch_seqs: list[int]) -> dict[int, Batch]:
     """The batches with these numbers, of any account, without error groups."""
     return {row["batch_seq"]: _batch(row) for row in await database.fetch(sql.batch_get_many, batch_seqs)}
-
-
-async def batch_claim(
-    database: Database, lease: timedelta, served: Sequence[int] = (), since: datetime | None = None
-) -> Lease | None:
-    """The batch whose turn it is, ours until the lease ends; None if nothing waits.
-
-    `served` are accounts, the one that was served longest ago first: they have their turns after all others, in this
-    order. Of the batches of one account the one that has waited longest comes first. `since` is what
-    `batch_waiting_since` said last.
-    """
-    row = await database.fetchrow(sql.batch_claim, lease, served, since)
-    if row is None:
-        return None
-    return Lease(
-        batch_seq=row["batch_seq"],
-        import_id=row["import_id"],
-        chunks_done=row["chunks_done"],
-        chunks_total=row["chunks_total"],
-        generation=row["lease_generation"],
-        account_id=row["account_id"],
-        table_id=row["branch_id"] or row["table_id"],
-        base_id=row["table_id"] if row["branch_id"] not in (None, row["table_id"]) else None,
-        rules=row["rules"],
-        key_fields=tuple(row["key_fields"] or row["table_key_fields"] or ()),
-        own_keys=not row["key_fields"],
-        mode=WriteMode(row["mode"]),
-        reconciles=row["reconciles"],
-        all_new=row["all_new"],
-        has_budget=row["has_budget"],
-    )
-
-
-async def batch_waiting_since(database: Database, before: datetime | None) -> datetime:
-    """A time since when all batches wait that wait, in the database's time; holds from now on.
-
-    `before` is what it said last. With None it also finds a batch that was committed later than TRANSACTION_TIME after
-    its time.
-    """
-    row = await database.fetchrow(sql.batch_waiting_since, before, TRANSACTION_TIME)
-    assert row is not None  # noqa: S101 an aggregate always has one row
-    since: datetime = row[0]
-    return since
-
-
-async def batch_extend_lease(database: Database, lease: Lease, duration: timedelta) -> bool:
-    """Keeps the lease for `duration` from now; False if it was lost."""
-    return await database.execute(sql.batch_extend_lease, lease.batch_seq, lease.generation, duration) == 1
-
-
-async def batch_release_all(database: Database) -> int:
-    """Takes all leases back, for a caller who knows that no other server is running; how many there were."""
-    return await database.execute(sql.batch_release_all)
-
-
-async def batch_release(database: Database, lease: Lease) -> None:
-    """Gives the batch back."""
-    await database.execute(sql.batch_release, lease.batch_seq, lease.generation)
-
-
-async def batch_note_failure(database: Database, lease: Lease) -> int:
-    """Counts a failure that nobody foresaw; how many there were in a row, 0 if the lease was lost."""
-    row = await database.fetchrow(sql.batch_note_failure, lease.batch_seq, lease.generation)
-    return int(row["failures"]) if row else 0
-
-
-async def batch_settle_chunk(
-    connection: "Connection", lease: Lease, outcome: Counts, errors_stored: int, warnings_stored: int
-) -> bool:
-    """Counts a chunk as done; False if the lease was lost or the batch closed."""
-    tag = await connection.execute(
-        sql.batch_settle_chunk,
-        lease.batch_seq,
-        lease.generation,
-        outcome.created,
-        outcome.updated,
-        outcome.unchanged,
-        outcome.superseded,
-        outcome.rejected,
-        outcome.skipped,
-        outcome.deleted,
-        errors_stored,
-        warnings_stored,
-    )
-    return rows_touched(tag) == 1
 
 
 async def with_groups(database: Database, found: Batch) -> Batch:

@@ -42,7 +42,7 @@ async def commit_claim(
 ) -> CommitLease | None:
     """The import whose turn it is to be committed, ours until the lease ends; None if there is none.
 
-    The turns of accounts are as in `batch_claim`. With `records_max`, larger imports and full replacements are left to
+    The turns of accounts are as in `lease_claim`. With `records_max`, larger imports and full replacements are left to
     others.
     """
     row = await database.fetchrow(sql.commit_claim, lease, served, records_max)

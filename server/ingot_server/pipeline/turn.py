@@ -41,23 +41,29 @@ class Turn:
 
     async def run(self) -> None:
         """Writes chunks until there are none, or the turn is over. Raises LeaseLost, DatabaseUnavailable."""
+        # Those that are done may have been done before one that is not.
+        preparing = self._begin_to_prepare(max(0, self._lease.chunks_done - LOOK_BACK))
         try:
-            # Those that are done may have been done before one that is not.
-            prepared = await self._prepare_next(max(0, self._lease.chunks_done - LOOK_BACK))
             chunks_left, over = TURN_CHUNKS, time.monotonic() + TURN_SECONDS
-            while prepared is not None and not any(end.is_set() for end in self._ends):
+            while (prepared := await preparing) is not None and not any(end.is_set() for end in self._ends):
+                chunks_left -= 1
+                is_over = not chunks_left or time.monotonic() > over
+                if not is_over:
+                    # The next chunk is read and prepared while the database writes, or this one waits for that.
+                    preparing = self._begin_to_prepare(prepared.chunk_index + 1)
                 while self._is_in_the_way(prepared):
                     await self._one_written()
                 self._writing[asyncio.create_task(self._write(prepared))] = prepared
-                chunks_left -= 1
-                if not chunks_left or time.monotonic() > over:
+                if is_over:
                     break
-                # The next chunk is read and prepared while the database writes.
-                prepared = await self._prepare_next(prepared.chunk_index + 1)
             while self._writing:
                 await self._one_written()
         finally:
-            await asyncio.gather(*self._writing, return_exceptions=True)
+            preparing.cancel()
+            await asyncio.gather(preparing, *self._writing, return_exceptions=True)
+
+    def _begin_to_prepare(self, from_index: int) -> "asyncio.Task[PreparedChunk | None]":
+        return asyncio.create_task(self._prepare_next(from_index))
 
     def _is_in_the_way(self, prepared: PreparedChunk) -> bool:
         if not self._writing:

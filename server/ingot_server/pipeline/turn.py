@@ -19,7 +19,7 @@ TURN_CHUNKS = 16
 """After so many chunks a batch is given back, so that others get their turn."""
 TURN_SECONDS = 2.0
 """After so long no further chunk is begun: some records take much longer than others."""
-AT_ONCE = 3
+AT_ONCE = 4
 """While PostgreSQL waits with one chunk, for the disk or for us, it works on the others."""
 LOOK_BACK = 8
 """So many chunks at most were done before one that is not: more than AT_ONCE, which may be another on other servers."""

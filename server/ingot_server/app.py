@@ -114,8 +114,7 @@ class App:
         # Otherwise a second server on the same port is a mistake, not a way to share the load.
         options = [*_GRPC_OPTIONS, ("grpc.so_reuseport", int(shares_port))]
         self._server = aio.server(interceptors=[self._guard], options=options)
-        self._watching: asyncio.Task[None] | None = None
-        self._giving_back: asyncio.Task[None] | None = None
+        self._aside: list[asyncio.Task[None]] = []
         self.port = 0
         """The port that the server listens on, once it has started."""
 
@@ -124,13 +123,13 @@ class App:
         await self._listen()
         self.work()
         self._progress.start()
-        self._watching = asyncio.create_task(self._watch_health())
+        self._aside.append(asyncio.create_task(self._watch_health()))
 
     def work(self) -> None:
         """Works, without an API."""
         self._workers.start()
         self._fetching.start()
-        self._giving_back = asyncio.create_task(give_pages_back())
+        self._aside.append(asyncio.create_task(give_pages_back()))
 
     async def _listen(self) -> None:
         server, database = self._server, self._database
@@ -150,10 +149,9 @@ class App:
 
     async def stop(self) -> None:
         """Drains: uploads are told where to go on, chunks in hand are finished, then everything ends."""
-        aside = [task for task in (self._watching, self._giving_back) if task is not None]
-        for task in aside:
+        for task in self._aside:
             task.cancel()
-        await asyncio.gather(*aside, return_exceptions=True)
+        await asyncio.gather(*self._aside, return_exceptions=True)
         await self._health.enter_graceful_shutdown()
         self._receiver.drain()
         await self._fetching.stop()

@@ -36,6 +36,8 @@ class _Pending:
     crc32: int = 0
     length: int = 0
     """In the batch's unit."""
+    rest: timedelta = timedelta()
+    """For how long the batch is not to be processed, if this is its first chunk."""
 
     @property
     def accepted(self) -> int:
@@ -124,30 +126,29 @@ class Appender:
             if not (pending.length or pending.received or finish):
                 return
             try:
-                rest = RECEIVED_FIRST if more_follows else timedelta()
-                await self._commit_pending(pending, self._decoder_state, rest, finish=finish)
+                if more_follows:
+                    pending.rest = RECEIVED_FIRST
+                await self._commit_pending(pending, self._decoder_state, finish=finish)
             except BaseException:
                 # What comes after a piece that was lost must not be appended in its place.
                 self._broken = True
                 raise
         self._on_commit()
 
-    async def _commit_pending(
-        self, pending: _Pending, decoder_state: dict[str, Any] | None, rest: timedelta, *, finish: bool
-    ) -> None:
+    async def _commit_pending(self, pending: _Pending, decoder_state: dict[str, Any] | None, *, finish: bool) -> None:
         batch = self._batch
         await self._allowance.expect_room(self._database, batch, pending.received, pending.text_bytes)
         # Packing takes milliseconds and frees the interpreter for most of them.
         packed = await computed(pending.bytes <= LITTLE_BYTES, pack, pending.pieces)
         start, end = batch.committed_offset, batch.committed_offset + pending.length
         chunk = NewChunk(start, end, pending.crc32, pending.accepted, packed.runs, packed.payload, packed.keys)
-        await self._database.retrying(lambda: self._commit_once(chunk, pending, decoder_state, rest, finish=finish))
+        await self._database.retrying(lambda: self._commit_once(chunk, pending, decoder_state, finish=finish))
         batch.committed_offset = end
         batch.received += pending.received
         batch.finished = finish
 
     async def _commit_once(
-        self, chunk: NewChunk, pending: _Pending, decoder_state: dict[str, Any] | None, rest: timedelta, *, finish: bool
+        self, chunk: NewChunk, pending: _Pending, decoder_state: dict[str, Any] | None, *, finish: bool
     ) -> None:
         batch, rejects = self._batch, pending.rejects
         has_chunk = bool(pending.length or pending.accepted)
@@ -168,7 +169,7 @@ class Appender:
                     errors_stored=storable,
                     received_bytes=pending.text_bytes,
                     finish=finish,
-                    rest=rest,
+                    rest=pending.rest,
                 )
             if chunks_received is not None:
                 if pending.packed and not finish:

@@ -361,3 +361,15 @@ async def test_embedded_postgresql_logs_nothing_of_what_it_refuses(
     told = (open_folder / "postgres" / "postgres.log").read_text(errors="replace")
     expect_nothing_planted(told)
     assert RECORD.replace("-", "_") not in told
+
+
+async def test_embedded_postgresql_does_not_log_what_a_connection_was_at_when_it_was_ended(
+    postgres: EmbeddedPostgres, open_folder: Path
+) -> None:
+    doomed = await asyncpg.connect(postgres.dsn)
+    pid = doomed.get_server_pid()
+    with pytest.raises(asyncpg.PostgresError):
+        await doomed.execute(f"SELECT '{RECORD}', pg_terminate_backend(pg_backend_pid())")
+    told = (open_folder / "postgres" / "postgres.log").read_text(errors="replace")
+    assert f"[{pid}] FATAL:  terminating connection" in told
+    expect_nothing_planted(told)

@@ -276,8 +276,9 @@ def _cannot_enter(user: PostgresUser, blocked: Path, path: Path) -> EmbeddedPost
 
 
 def _dsn(socket: Path, database: str) -> str:
-    # What PostgreSQL refuses us it need not log: we are told, and its texts hold what was refused.
-    quiet = quote("-clog_min_messages=log")
+    # What PostgreSQL refuses us it need not log: we are told, and its texts hold what was refused. Nor what we were
+    # at when it ended our connection.
+    quiet = quote("-clog_min_messages=log -clog_min_error_statement=panic")
     return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(socket))}&port={PORT}&options={quiet}"
 
 

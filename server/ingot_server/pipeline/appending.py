@@ -10,7 +10,7 @@ from ingot_server.domain.errors import BatchFinished, IngotError, UploadConflict
 from ingot_server.domain.formats import Compression
 from ingot_server.domain.records import Decoded, ErrorStage, Reject
 from ingot_server.pipeline.allowances import Allowance
-from ingot_server.pipeline.packing import pack
+from ingot_server.pipeline.packing import Packed, pack
 from ingot_server.pipeline.replaying import Content, content_crc32
 from ingot_server.pipeline.threads import LITTLE_BYTES, computed
 from ingot_server.storage import batches, chunks, compressed_parts, errors, imports
@@ -30,6 +30,9 @@ class _Pending:
     pieces: list[Decoded] = field(default_factory=list)
     packed: list[bytes] = field(default_factory=list)
     """The parts of a compressed file that are to be kept."""
+    accepted: int = 0
+    received: int = 0
+    rejects: list[Reject] = field(default_factory=list)
     bytes: int = 0
     text_bytes: int = 0
     """Those of the records alone."""
@@ -38,18 +41,6 @@ class _Pending:
     """In the batch's unit."""
     rest: timedelta = timedelta()
     """For how long the batch is not to be processed, if this is its first chunk."""
-
-    @property
-    def accepted(self) -> int:
-        return sum(len(piece.texts) for piece in self.pieces)
-
-    @property
-    def received(self) -> int:
-        return sum(piece.received for piece in self.pieces)
-
-    @property
-    def rejects(self) -> list[Reject]:
-        return [reject for piece in self.pieces for reject in piece.rejects]
 
 
 class Appender:
@@ -70,6 +61,8 @@ class Appender:
         self._on_commit = on_commit
         self._packed = batch.format is not None and batch.format.compression is not Compression.NONE
         self._pending = _Pending()
+        # One chunk is packed while the one before it is committed: each takes about as long.
+        self._packing = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._broken = False
         self._decoder_state = batch.decoder_state
@@ -92,6 +85,9 @@ class Appender:
         """Adds checked records and the part of the upload they came in."""
         pending = self._pending
         pending.pieces.append(decoded)
+        pending.accepted += len(decoded.texts)
+        pending.received += decoded.received
+        pending.rejects += decoded.rejects
         text_bytes = sum(map(len, decoded.texts))
         pending.bytes += text_bytes
         pending.text_bytes += text_bytes
@@ -119,27 +115,35 @@ class Appender:
         Raises UploadConflict if another stream appended meanwhile, BatchFinished or ImportStateRefused if the batch
         takes nothing more, ImportTooLarge or QueueFull if the account may not send so much.
         """
-        async with self._committing:
-            pending, self._pending = self._pending, _Pending()
-            if self._broken:
-                raise UploadConflict("An earlier part of this upload was lost: go on from the committed offset.")
-            if not (pending.length or pending.received or finish):
-                return
+        pending, self._pending = self._pending, _Pending()
+        decoder_state = self._decoder_state
+        if more_follows:
+            pending.rest = RECEIVED_FIRST
+        try:
+            async with self._packing:
+                # Packing takes milliseconds and frees the interpreter for most of them.
+                packed = await computed(pending.bytes <= LITTLE_BYTES, pack, pending.pieces)
+                pending.pieces.clear()
+                await self._committing.acquire()
             try:
-                if more_follows:
-                    pending.rest = RECEIVED_FIRST
-                await self._commit_pending(pending, self._decoder_state, finish=finish)
-            except BaseException:
-                # What comes after a piece that was lost must not be appended in its place.
-                self._broken = True
-                raise
+                if self._broken:
+                    raise UploadConflict("An earlier part of this upload was lost: go on from the committed offset.")
+                if not (pending.length or pending.received or finish):
+                    return
+                await self._commit_packed(packed, pending, decoder_state, finish=finish)
+            finally:
+                self._committing.release()
+        except BaseException:
+            # What comes after a piece that was lost must not be appended in its place.
+            self._broken = True
+            raise
         self._on_commit()
 
-    async def _commit_pending(self, pending: _Pending, decoder_state: dict[str, Any] | None, *, finish: bool) -> None:
+    async def _commit_packed(
+        self, packed: Packed, pending: _Pending, decoder_state: dict[str, Any] | None, *, finish: bool
+    ) -> None:
         batch = self._batch
         await self._allowance.expect_room(self._database, batch, pending.received, pending.text_bytes)
-        # Packing takes milliseconds and frees the interpreter for most of them.
-        packed = await computed(pending.bytes <= LITTLE_BYTES, pack, pending.pieces)
         start, end = batch.committed_offset, batch.committed_offset + pending.length
         chunk = NewChunk(start, end, pending.crc32, pending.accepted, packed.runs, packed.payload, packed.keys)
         await self._database.retrying(lambda: self._commit_once(chunk, pending, decoder_state, finish=finish))

@@ -1,10 +1,12 @@
 """Receives the stream of one upload: offsets, decoding, checks, and durable chunks.
 
-While one chunk is being committed the next is being filled; then reading stops until the commit is through, which
-holds the client back. So a stream occupies no more than two chunks and one message.
+While one chunk is being committed, the next one is packed, and the one after it is being filled; then reading stops
+until the commit is through, which holds the client back. So a stream occupies no more than two chunks, a packed one and
+one message.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -68,7 +70,7 @@ class Upload:
         self._replay: Replay | None = None
         self._stream_offset = 0
         self._arrived = asyncio.Event()
-        self._commit: asyncio.Task[None] | None = None
+        self._commits: deque[asyncio.Task[None]] = deque()
         # The reader and the timer both decode and commit; each must find the other's work complete.
         self._turn = asyncio.Lock()
 
@@ -104,8 +106,7 @@ class Upload:
         finally:
             await _ended(reading, ticking, ending)
             # A commit outlives whoever waited for it; nobody must be told an offset before it is known.
-            if self._commit is not None:
-                await asyncio.gather(self._commit, return_exceptions=True)
+            await asyncio.gather(*self._commits, return_exceptions=True)
 
     async def _read(self, pieces: AsyncIterator[Piece]) -> None:
         async for piece in pieces:
@@ -216,18 +217,17 @@ class Upload:
             await self._start_commit(is_full=True)
 
     async def _start_commit(self, *, is_full: bool = False) -> "asyncio.Task[None]":
-        """Begins to commit what is pending, once the commit before it is through. More follows a full chunk."""
-        await self._committed()
-        self._commit = asyncio.create_task(self._appender.commit(more_follows=is_full))
-        return self._commit
+        """Begins to commit what is pending, with no more than one commit before it. More follows a full chunk."""
+        await self._committed(but=1)
+        commit = asyncio.create_task(self._appender.commit(more_follows=is_full))
+        self._commits.append(commit)
+        return commit
 
-    async def _committed(self) -> None:
-        """Waits for the commit that is under way."""
-        commit = self._commit
-        if commit is not None:
-            await asyncio.shield(commit)
-            if self._commit is commit:
-                self._commit = None
+    async def _committed(self, *, but: int = 0) -> None:
+        """Waits for the commits that are under way, `but` so many."""
+        while len(self._commits) > but:
+            await asyncio.shield(self._commits[0])
+            self._commits.popleft()
 
     async def _flush(self, *, decode: bool = True) -> None:
         """Commits everything that is decoded, or, with `decode`, that can be."""

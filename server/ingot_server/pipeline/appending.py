@@ -64,7 +64,7 @@ class Appender:
         # One chunk is packed while the one before it is committed: each takes about as long.
         self._packing = asyncio.Lock()
         self._committing = asyncio.Lock()
-        self._broken = False
+        self._broken: IngotError | None = None
         self._decoder_state = batch.decoder_state
         self.end_offset = batch.committed_offset
         """The offset after all that was added, committed or not."""
@@ -127,15 +127,16 @@ class Appender:
                 await self._committing.acquire()
             try:
                 if self._broken:
-                    raise UploadConflict("An earlier part of this upload was lost: go on from the committed offset.")
+                    raise self._broken
                 if not (pending.length or pending.received or finish):
                     return
                 await self._commit_packed(packed, pending, decoder_state, finish=finish)
             finally:
                 self._committing.release()
-        except BaseException:
+        except BaseException as error:
             # What comes after a piece that was lost must not be appended in its place.
-            self._broken = True
+            lost = UploadConflict("An earlier part of this upload was lost: go on from the committed offset.")
+            self._broken = error if isinstance(error, IngotError) else lost
             raise
         self._on_commit()
 
@@ -155,37 +156,36 @@ class Appender:
         self, chunk: NewChunk, pending: _Pending, decoder_state: dict[str, Any] | None, *, finish: bool
     ) -> None:
         batch, rejects = self._batch, pending.rejects
-        has_chunk = bool(pending.length or pending.accepted)
-        async with self._database.transaction() as connection:
-            storable = await errors.error_count_storable(connection, batch.import_id, rejects, self._errors_limit)
-            chunks_received = None
+        # One statement is a transaction of its own, and saves two round trips.
+        is_one_statement = not rejects and not self._packed
+        async with self._database.connection() if is_one_statement else self._database.transaction() as connection:
+            listed = None
             if not self._packed or await compressed_parts.compressed_part_lock_batch(
                 connection, batch.batch_seq, batch.received
             ):
-                chunks_received = await batches.batch_append(
+                listed = await batches.batch_append(
                     connection,
                     batch,
                     chunk.end_offset,
                     decoder_state,
+                    chunk=chunk if pending.length or pending.accepted else None,
                     accepted=pending.accepted,
                     rejected=pending.received - pending.accepted,
-                    chunks_added=1 if has_chunk else 0,
-                    errors_stored=storable,
+                    error_count=sum(len(reject.faults) for reject in rejects),
+                    errors_limit=self._errors_limit,
                     received_bytes=pending.text_bytes,
                     finish=finish,
                     rest=pending.rest,
                 )
-            if chunks_received is not None:
+            if listed is not None:
                 if pending.packed and not finish:
                     await compressed_parts.compressed_part_insert(
                         connection, batch.batch_seq, chunk.start_offset, b"".join(pending.packed)
                     )
-                if has_chunk:
-                    await chunks.chunk_insert(connection, batch.batch_seq, chunks_received - 1, chunk)
                 # A file that the server has fetched is read as part of its processing; an empty one was not fetched.
                 is_read_late = batch.source is not None and batch.source.uri and pending.received
                 stage = ErrorStage.READING if is_read_late else ErrorStage.UPLOAD
-                await errors.error_add(connection, batch.import_id, batch.batch_seq, stage, rejects, storable)
+                await errors.error_add(connection, batch.import_id, batch.batch_seq, stage, rejects, listed)
                 if finish and self._packed:
                     await compressed_parts.compressed_part_delete(connection, batch.batch_seq)
                 return

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from itertools import accumulate, compress, count
-from operator import add, attrgetter, eq, sub
+from operator import add, attrgetter, eq, not_, sub
 from typing import Any
 
 import msgspec
@@ -51,7 +51,7 @@ def check(decoded: Decoded, key_fields: tuple[str, ...] | None, is_name: Callabl
         suspects = _without_value(block, texts)
     else:
         found = _found_keys(texts, key_fields or _first_names(texts), own_keys=not key_fields)
-        suspects = set() if all(found) else {position for position, key in enumerate(found) if not key}
+        suspects = set() if all(found) else set(compress(count(), map(not_, found)))
     suspects |= _suspects_in(block, texts, objects=len(texts) - len(suspects))
     rejects: list[Reject] = []
     bad: list[int] = []

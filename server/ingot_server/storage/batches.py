@@ -14,6 +14,7 @@ from ingot_server.domain.imports import ImportState
 from ingot_server.domain.progress import Stage, percent, stage_state
 from ingot_server.domain.records import ErrorStage
 from ingot_server.storage import errors, imports
+from ingot_server.storage.chunks import NewChunk
 from ingot_server.storage.database import Database
 from ingot_server.storage.sql import Queries
 
@@ -138,19 +139,21 @@ async def batch_append(
     new_offset: int,
     decoder_state: dict[str, Any] | None,
     *,
+    chunk: NewChunk | None,
     accepted: int,
     rejected: int,
-    chunks_added: int,
-    errors_stored: int,
+    error_count: int,
+    errors_limit: int,
     received_bytes: int,
     finish: bool,
     rest: timedelta,
 ) -> int | None:
-    """Moves the committed offset on, and with `finish` ends the batch there; how many chunks it has then.
+    """Moves the committed offset on, makes `chunk` durable, and with `finish` ends the batch there.
 
     If the chunk is its first, the batch is not to be processed before the `rest` is over or the batch is finished.
 
-    None if the batch is no longer as `batch` says: another stream was faster, or it is finished or closed.
+    Returns how many of the errors the full list of the import still has room for. None if the batch is no longer as
+    `batch` says: another stream was faster, or it is finished or closed.
     """
     found: int | None = await connection.fetchval(
         sql.batch_append,
@@ -163,11 +166,12 @@ async def batch_append(
         accepted,
         rejected,
         batch.expected_total,
-        chunks_added,
-        errors_stored,
+        error_count,
+        errors_limit,
         received_bytes,
         finish,
         rest,
+        *((chunk.content_crc32, chunk.runs, chunk.payload, chunk.keys) if chunk else (None, None, None, None)),
     )
     return found
 

@@ -61,37 +61,58 @@ WHERE import.account_id = $1
   AND batch_id = $3
 
 -- name: batch_append
--- Moves the committed offset on, if nobody else did. $1 batch, $2 the offset as we know it, $3 new offset, $4 unit,
--- $5 format, $6 decoder state, $7 accepted, $8 rejected, $9 expected total, $10 chunks added (0 or 1),
--- $11 errors stored, $12 bytes of the accepted records, $13 whether it takes nothing more: then the new offset is the
--- total. $14 for how long to leave it unprocessed if this is its first chunk, unless it is finished before.
-UPDATE batch
-SET committed_offset = $3::bigint,
-    finished = $13::boolean,
-    source = CASE WHEN $13 THEN source - 'query' ELSE source END,
-    unit = $4,
-    format = $5,
-    decoder_state = $6,
-    upload_accepted = upload_accepted + $7,
-    upload_rejected = upload_rejected + $8,
-    expected_total = CASE WHEN $13 THEN $3::bigint ELSE $9 END,
-    chunks_received = chunks_received + $10,
-    -- It waits for its turn since there is something to process, and not since it was made.
-    lease_until = CASE
-        WHEN chunks_received = 0 THEN clock_timestamp() + $14::interval
-        WHEN chunks_done = chunks_received THEN greatest(lease_until, clock_timestamp())
-        -- Nobody had a lease that it could be the end of.
-        WHEN $13 AND lease_generation = 0 THEN least(lease_until, clock_timestamp())
-        ELSE lease_until
-    END,
-    errors_stored = errors_stored + $11,
-    received_bytes = received_bytes + $12,
-    update_time = clock_timestamp()
-WHERE batch_seq = $1
-  AND committed_offset = $2
-  AND NOT finished
-  AND NOT closed
-RETURNING chunks_received
+-- Moves the committed offset on, if nobody else did, and makes durable what was received. $1 batch, $2 the offset as we
+-- know it, $3 new offset, $4 unit, $5 format, $6 decoder state, $7 accepted, $8 rejected, $9 expected total,
+-- $10 errors, $11 how many errors of an import are listed, $12 bytes of the accepted records, $13 whether it takes
+-- nothing more: then the new offset is the total. $14 for how long to leave it unprocessed if this is its first chunk,
+-- unless it is finished before. Of the chunk, if the payload is not NULL: $15 CRC-32 of the content, $16 runs,
+-- $17 payload, $18 keys. Returns how many of the errors are to be listed.
+WITH listed AS (
+    SELECT least($10::bigint, greatest(0, $11::bigint - sum(other.errors_stored)::bigint)) AS errors
+    FROM batch
+    JOIN batch AS other USING (import_id)
+    WHERE batch.batch_seq = $1
+      AND $10 > 0
+),
+appended AS (
+    UPDATE batch
+    SET committed_offset = $3::bigint,
+        finished = $13::boolean,
+        source = CASE WHEN $13 THEN source - 'query' ELSE source END,
+        unit = $4,
+        format = $5,
+        decoder_state = $6,
+        upload_accepted = upload_accepted + $7,
+        upload_rejected = upload_rejected + $8,
+        expected_total = CASE WHEN $13 THEN $3::bigint ELSE $9 END,
+        chunks_received = chunks_received + ($17::bytea IS NOT NULL)::integer,
+        -- It waits for its turn since there is something to process, and not since it was made.
+        lease_until = CASE
+            WHEN chunks_received = 0 THEN clock_timestamp() + $14::interval
+            WHEN chunks_done = chunks_received THEN greatest(lease_until, clock_timestamp())
+            -- Nobody had a lease that it could be the end of.
+            WHEN $13 AND lease_generation = 0 THEN least(lease_until, clock_timestamp())
+            ELSE lease_until
+        END,
+        errors_stored = errors_stored + (SELECT errors FROM listed),
+        received_bytes = received_bytes + $12,
+        update_time = clock_timestamp()
+    WHERE batch_seq = $1
+      AND committed_offset = $2
+      AND NOT finished
+      AND NOT closed
+    RETURNING chunks_received
+),
+added AS (
+    INSERT INTO chunk (
+        batch_seq, chunk_index, start_offset, end_offset, content_crc32, record_count, runs, payload, keys
+    )
+    SELECT $1, chunks_received - 1, $2, $3, $15::bigint, $7, $16::bigint[], $17, $18::bytea
+    FROM appended
+    WHERE $17 IS NOT NULL
+)
+SELECT errors
+FROM appended, listed
 
 -- name: batch_get
 -- One batch. $1 account, $2 import id, $3 batch id.

@@ -49,22 +49,6 @@ class SentContent:
     crc32: int
 
 
-async def chunk_insert(connection: "Connection", batch_seq: int, chunk_index: int, chunk: NewChunk) -> None:
-    """Makes a chunk durable with the caller's transaction."""
-    await connection.execute(
-        sql.chunk_insert,
-        batch_seq,
-        chunk_index,
-        chunk.start_offset,
-        chunk.end_offset,
-        chunk.content_crc32,
-        chunk.record_count,
-        chunk.runs,
-        chunk.payload,
-        chunk.keys,
-    )
-
-
 async def chunk_next(database: Database, batch_seq: int, from_index: int) -> StoredChunk | None:
     """The first chunk from `from_index` on that is not done; None if there is none."""
     row = await database.fetchrow(sql.chunk_next, batch_seq, from_index)

@@ -1,11 +1,3 @@
--- name: chunk_insert
--- Makes a piece of an upload durable. $1 batch, $2 chunk index, $3 start offset, $4 end offset, $5 CRC-32 of the
--- content, $6 record count, $7 runs, $8 payload, $9 keys.
-INSERT INTO chunk (
-    batch_seq, chunk_index, start_offset, end_offset, content_crc32, record_count, runs, payload, keys
-)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-
 -- name: chunk_next
 -- The first chunk of a batch, in order, that is not done. $1 batch, $2 the chunk index to begin at.
 SELECT chunk_index, record_count, runs, payload, keys

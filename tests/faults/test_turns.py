@@ -2,13 +2,17 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import pytest
 
 from ingot.v1 import stage_pb2
+from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.pipeline import appending, turn
+from ingot_server.storage import tables
 from ingot_server.storage.database import Database
+from tests.api.test_kinds import write
 from tests.calling import Caller, records
 
 CHUNK = 5_000
@@ -76,6 +80,89 @@ async def test_chunks_with_a_key_in_common_are_written_in_their_order(
     await somebody.close()
     ended = await caller.finish(import_id)
     assert ended.counts == stage_pb2.RecordCounts(received=2 * CHUNK, created=2 * CHUNK - 2, updated=1, unchanged=1)
+
+
+@pytest.mark.parametrize("becomes_known", [False, True])
+async def test_new_contacts_are_written_beside_others_of_which_somebody_may_know_one(
+    caller: Caller, database: Database, database_url: str, becomes_known: bool
+) -> None:
+    """If somebody does, these come before all that mean the same, and after what was sent before."""
+    await write(caller, "people", {"email": "known@example.org"}, kind="CONTACTS")
+    somebody = await asyncpg.connect(database_url)
+    holding = somebody.transaction()
+    await holding.start()
+    await somebody.execute(
+        """INSERT INTO record_identifier (table_id, identifier, key)
+        SELECT table_id, 'email:c0@example.org', 'email=known@example.org' FROM record_table WHERE name = 'people'"""
+    )
+    rows = [{"email": f"c{number}@example.org", "name": "old"} for number in range(3 * CHUNK)]
+    rows[-1] = {"email": "c0@example.org", "name": "new"}
+    import_id = await caller.create("people", [], kind="CONTACTS")
+    parts = [records(rows[at : at + CHUNK]) for at in range(0, len(rows), CHUNK)]
+    parts[-1].finish.total = len(rows)
+    await caller.upload([records([], import_id=import_id, batch_id="b"), *parts])
+    await chunks_done(database, import_id, [1])
+    await (holding.commit() if becomes_known else holding.rollback())
+    await somebody.close()
+    ended = await caller.finish(import_id)
+    created, updated = 3 * CHUNK - 1 - becomes_known, int(becomes_known)
+    assert ended.counts == stage_pb2.RecordCounts(received=3 * CHUNK, created=created, updated=updated, superseded=1)
+    assert [row["email"] for row in await caller.table("people") if row.get("name") == "new"] == ["c0@example.org"]
+
+
+async def test_contacts_of_whom_one_is_known_wait_for_those_that_were_sent_before(
+    caller: Caller, database: Database, database_url: str
+) -> None:
+    """The first chunk takes an e-mail address away from a contact, and the second gives it to a new one."""
+    await write(caller, "people", {"email": "a@example.org"}, kind="CONTACTS")
+    await write(caller, "people", {"id": 1, "email": "a@example.org"})
+    somebody = await asyncpg.connect(database_url)
+    holding = somebody.transaction()
+    await holding.start()
+    await somebody.execute(
+        """INSERT INTO record_identifier (table_id, identifier, key)
+        SELECT table_id, 'email:c0@example.org', 'email=c0@example.org' FROM record_table WHERE name = 'people'"""
+    )
+    rows: list[dict[str, Any]] = [{"email": f"c{number}@example.org"} for number in range(3 * CHUNK)]
+    rows[1] = {"id": 1, "email": "b@example.org"}
+    rows[CHUNK] = {"email": "a@example.org", "name": "new"}
+    import_id = await caller.create("people", [], kind="CONTACTS")
+    parts = [records(rows[at : at + CHUNK]) for at in range(0, len(rows), CHUNK)]
+    parts[-1].finish.total = len(rows)
+    await caller.upload([records([], import_id=import_id, batch_id="b"), *parts])
+    await chunks_done(database, import_id, [2])
+    await holding.rollback()
+    await somebody.close()
+    ended = await caller.finish(import_id)
+    assert ended.counts == stage_pb2.RecordCounts(received=3 * CHUNK, created=3 * CHUNK - 1, updated=1)
+    names = {row["email"]: row.get("name", row.get("id")) for row in await caller.table("people")}
+    assert (names["a@example.org"], names["b@example.org"]) == ("new", "1")
+
+
+async def test_who_changes_contacts_that_are_there_waits_in_a_queue_with_those_who_bring_new_ones(
+    caller: Caller, database: Database
+) -> None:
+    """They could pass by for ever."""
+    await write(caller, "people", {"email": "known@example.org"}, kind="CONTACTS")
+    table_id = await database.pool.fetchval("SELECT table_id FROM record_table")
+
+    async def change() -> None:
+        async with database.transaction() as connection:
+            await tables.table_lock_identifiers(connection, table_id)
+
+    async with database.transaction() as one, database.transaction() as other:
+        await tables.table_share_identifiers(one, table_id)
+        await tables.table_share_identifiers(other, table_id)
+        changing = asyncio.create_task(change())
+        while True:
+            if await database.fetch("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+                break
+            await asyncio.sleep(0.02)
+        with pytest.raises(DatabaseUnavailable):
+            async with database.transaction(lock_timeout_seconds=0.1) as third:
+                await tables.table_share_identifiers(third, table_id)
+        assert not changing.done()
+    await changing
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 4])

@@ -4,7 +4,7 @@ Preparing is pure. Applying runs in the caller's transaction, and may be tried a
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,10 @@ _ROWS_ON_LOOP_MAX = 10
 """More rows than this are mapped in a thread: one may have many references."""
 
 
+class NotAllNew(Exception):
+    """Some of the records may be known, so they cannot be written beside others: nothing is to be committed."""
+
+
 @dataclass(slots=True)
 class Prepared:
     """Records, prepared by the rules of their table."""
@@ -51,6 +55,8 @@ class Prepared:
     """Elsewhere the records with their values, until they are taken."""
     strangers: Strangers | None = None
     """These as they are created, if that is worth a try."""
+    alone: bool = True
+    """Whether all records before these are written, and whoever else writes records with identifiers is waited for."""
 
     async def part(self, first: int, end: int) -> "Prepared":
         """Some of the records, prepared by themselves."""
@@ -67,19 +73,26 @@ class Prepared:
             key, *_ = self.keyed.pop(position)
         self.refused[position] = Finding(position, (fault,), key)
 
-    def keys(self) -> frozenset[str] | None:
-        """The keys of the records; None if they are not known before the records are mapped."""
+    def keys(self) -> Set[str] | None:
+        """What others must not have in common with the records to be written beside them: their keys, or identifiers.
+
+        None if they can be written only alone.
+        """
         if self.read is None:
             return frozenset(key for key, _, _ in self.keyed.records)
         if self.target.rules.kind.identifies_itself:
-            return None
+            return None if self.strangers is None or self.alone else self.strangers.identifiers
         return frozenset(row.key for row in self.read.rows if not row.is_faulty)
 
-    def hope(self, hopes: Hopes, writer: int) -> None:
-        """Takes note of what is worth a try when `writer` applies the records, and prepares it."""
+    def hope(self, hopes: Hopes, writer: int, *, alone: bool) -> None:
+        """Takes note of what is worth a try when `writer` applies the records, and prepares it.
+
+        If it is not to be done `alone`, `apply` may raise NotAllNew.
+        """
         self.hopes = hopes
         if self.creates_rows and self.read is not None and hopes.new.is_so:
             self.strangers = strangers(self.read, self.target.table_id, writer)
+            self.alone = alone or self.strangers is None
 
     @property
     def creates_rows(self) -> bool:
@@ -177,7 +190,10 @@ class Applied:
 
 
 async def apply(connection: "Connection", prepared: Prepared, writer: int) -> Applied:
-    """Writes records to their table, in their order, within the caller's transaction. Raises DataRefused."""
+    """Writes records to their table, in their order, within the caller's transaction.
+
+    Raises DataRefused, and NotAllNew if that cannot be done beside others.
+    """
     try:
         if prepared.target.rules.is_plain:
             return await _apply_plain(connection, prepared, writer)
@@ -259,10 +275,12 @@ async def _apply_rows(connection: "Connection", prepared: Prepared, writer: int)
     found, prepared.strangers = prepared.strangers, None
     if found is not None and prepared.hopes is not None:
         read = await prepared.take_read()
-        created = await create(connection, target, read, found, writer)
+        created = await create(connection, target, read, found, writer, alone=prepared.alone)
         prepared.hopes.new.learn(is_so=created is not None)
         if created is not None:
             return _applied(read.rows, rules, *created)
+    if not prepared.alone:
+        raise NotAllNew
     rows = await prepared.take_rows()
     if target.mode is WriteMode.REPLACE:
         around = await look_up(connection, target, rows)

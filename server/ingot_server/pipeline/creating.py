@@ -3,10 +3,13 @@
 Nothing is looked up before; that something is there after all shows when it is written. Then nothing was, and the
 records go the way of all others, by `mapping`. The outcome is the same: a record whose identifiers nobody has, neither
 in the table nor among the records beside it, gets them all and the key that is made of the strongest.
+
+Several who create records at the same time do not disturb each other: they have no identifier in common, or one of them
+finds that its own are not new.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import compress
 from typing import TYPE_CHECKING
@@ -36,6 +39,8 @@ class Strangers:
 
     keys: Sequence[str]
     new: NewRecords
+    identifiers: Set[str]
+    """Those of the records with faults as well."""
 
 
 def strangers(read: ReadRecords, table_id: int, writer: int) -> Strangers | None:
@@ -57,20 +62,24 @@ def strangers(read: ReadRecords, table_id: int, writer: int) -> Strangers | None
         owners += [row.key] * len(row.names)
     keyed += keyed_records([row.key for row in good], [row.text for row in good])
     faulty = [name.text for row in read.rows if row.is_faulty for name in row.names]
-    if len({*names, *faulty}) < len(names) + len(faulty):
+    identifiers = {*names, *faulty}
+    if len(identifiers) < len(names) + len(faulty):
         return None
-    return Strangers([key for key, _, _ in keyed], records.new_records(table_id, writer, keyed, names, owners))
+    new = records.new_records(table_id, writer, keyed, names, owners)
+    return Strangers([key for key, _, _ in keyed], new, identifiers)
 
 
 async def create(
-    connection: "Connection", target: Target, read: ReadRecords, found: Strangers, writer: int
+    connection: "Connection", target: Target, read: ReadRecords, found: Strangers, writer: int, *, alone: bool
 ) -> tuple[Counts, Surroundings, Sequence[str]] | None:
     """Creates the records that `strangers` has `found`, gives them their identifiers, and tells their keys.
 
-    None if the table knows one of them; then nothing was written. Faults are added to rows in any case.
+    Nobody else writes to the table meanwhile if it is done `alone`. None if the table knows one of the records; then
+    nothing was written. Faults are added to rows in any case.
     """
     around, kind = Surroundings(), target.rules.kind
-    await tables.table_lock_identifiers(connection, target.table_id)
+    lock = tables.table_lock_identifiers if alone else tables.table_share_identifiers
+    await lock(connection, target.table_id)
     await look_up_blocked(connection, target.account_id, read.addresses(), around)
     if around.blocked:
         for row in read.take_rows():

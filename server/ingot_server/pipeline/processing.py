@@ -4,7 +4,7 @@ The first half is pure and runs while the database is busy with the chunk before
 takes effect once: its last two statements find their rows only if the chunk is not done and the lease still ours.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -43,8 +43,8 @@ class PreparedChunk:
     chunk_index: int
     records: Prepared
     origins: Origins
-    keys: frozenset[str] | None
-    """The keys of the records; None if they are not known before the records are mapped."""
+    keys: Set[str] | None
+    """What chunks that are written at the same time must not have in common; None: no other may be."""
 
     def rejects(self, findings: Sequence[Finding]) -> list[Reject]:
         """Records with faults, as they came."""
@@ -67,7 +67,8 @@ def prepare_chunk(chunk: StoredChunk, lease: Lease | CommitLease, hopes: Hopes) 
         base_id=base_id,
     )
     records = prepare(unpack_texts(chunk.payload), target, unpack_keys(chunk.keys))
-    records.hope(hopes, lease.import_id)
+    # Which records the rejected ones mean decides what is deleted, and is told by what was written before them.
+    records.hope(hopes, lease.import_id, alone=not isinstance(lease, Lease) or lease.reconciles)
     return PreparedChunk(chunk.chunk_index, records, Origins(chunk.runs), records.keys())
 
 
@@ -84,7 +85,7 @@ class WriteLimits:
 async def write(database: Database, lease: Lease, prepared: PreparedChunk, limits: WriteLimits) -> None:
     """Writes a prepared chunk and counts it as done, unless it is done already.
 
-    Raises LeaseLost, and DatabaseUnavailable if it could not be done in several tries.
+    Raises LeaseLost, NotAllNew, and DatabaseUnavailable if it could not be done in several tries.
     """
     with suppress(_AlreadyDone):
         try:

@@ -7,6 +7,7 @@ common. A chunk may be done before the one before it; whoever takes the batch ov
 import asyncio
 import time
 
+from ingot_server.pipeline.applying import NotAllNew
 from ingot_server.pipeline.hopes import Hopes
 from ingot_server.pipeline.processing import PreparedChunk, WriteLimits, adopt_keys, prepare_chunk, write
 from ingot_server.pipeline.settling import end_if_due
@@ -82,9 +83,23 @@ class Turn:
             task.result()
 
     async def _write(self, prepared: PreparedChunk) -> None:
-        await write(self._database, self._lease, prepared, self._limits)
+        try:
+            await write(self._database, self._lease, prepared, self._limits)
+        except NotAllNew:
+            # Those after it are written meanwhile only if their records are new, and none that this one means.
+            await self._written_before(prepared)
+            prepared.records.alone = True
+            await write(self._database, self._lease, prepared, self._limits)
         if self._lease.has_budget:
             await end_if_due(self._database, self._lease.import_id)
+
+    async def _written_before(self, prepared: PreparedChunk) -> None:
+        """Returns when all chunks before one are written. Raises what kept one of them from it."""
+        before = [task for task, other in self._writing.items() if other.chunk_index < prepared.chunk_index]
+        if before:
+            await asyncio.wait(before)
+        for task in before:
+            task.result()
 
     async def _prepare_next(self, from_index: int) -> PreparedChunk | None:
         if from_index == self._lease.chunks_total:

@@ -204,6 +204,11 @@ async def table_lock_identifiers(connection: "Connection", table_id: int) -> Non
     await connection.execute(sql.table_lock_identifiers, table_id)
 
 
+async def table_share_identifiers(connection: "Connection", table_id: int) -> None:
+    """Waits until nobody else gives identifiers to records of the table that are there, and keeps others from it."""
+    await connection.execute(sql.table_share_identifiers, table_id)
+
+
 def rules_text(rules: Rules) -> str:
     """Rules as they are stored."""
     return msgspec.json.encode(rules).decode()

@@ -24,13 +24,22 @@ WHERE account_id = $1
 FOR KEY SHARE
 
 -- name: table_lock_alone
--- A table that nobody else can begin to use until we are done. $1 account, $2 name.
+-- A table that nobody else can begin to use until we are done: for the gate see table_lock_identifiers. $1 account,
+-- $2 name.
+WITH gate AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(hashtextextended('identifiers', table_id))
+    FROM record_table
+    WHERE account_id = $1
+      AND name = $2
+      AND delete_time IS NULL
+)
 SELECT table_id, name, key_fields, rules, declared, create_time, update_time
-FROM record_table
+FROM gate
+CROSS JOIN record_table
 WHERE account_id = $1
   AND name = $2
   AND delete_time IS NULL
-FOR UPDATE
+FOR UPDATE OF record_table
 
 -- name: table_lock_by_id
 -- As table_lock_identifiers, with the key fields. $1 table id.
@@ -42,21 +51,45 @@ FOR NO KEY UPDATE
 -- name: table_lock_identifiers
 -- Waits until nobody else gives identifiers to records of the table, and keeps others from it; table_lock_shared does
 -- not mind. $1 table id.
+--
+-- Who shares the lock of a row passes by those who wait for it alone, perhaps for ever. The gate before it has a queue.
+WITH gate AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(hashtextextended('identifiers', $1))
+)
 SELECT
-FROM record_table
+FROM gate
+CROSS JOIN record_table
 WHERE table_id = $1
-FOR NO KEY UPDATE
+FOR NO KEY UPDATE OF record_table
+
+-- name: table_share_identifiers
+-- As table_lock_identifiers, beside others who do so: all give identifiers only to new records. $1 table id.
+WITH gate AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock_shared(hashtextextended('identifiers', $1))
+)
+SELECT
+FROM gate
+CROSS JOIN record_table
+WHERE table_id = $1
+FOR SHARE OF record_table
 
 -- name: table_lock_named
 -- As table_lock_identifiers, for a table whose settings nobody may change meanwhile either. Whoever needs both takes this
--- lock first, and not a shared one before: its holder would pass by those who wait for a lock alone, for ever.
--- $1 account, $2 name.
+-- lock first, and not a shared one before. $1 account, $2 name.
+WITH gate AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(hashtextextended('identifiers', table_id))
+    FROM record_table
+    WHERE account_id = $1
+      AND name = $2
+      AND delete_time IS NULL
+)
 SELECT table_id, name, key_fields, rules, declared, create_time, update_time
-FROM record_table
+FROM gate
+CROSS JOIN record_table
 WHERE account_id = $1
   AND name = $2
   AND delete_time IS NULL
-FOR NO KEY UPDATE
+FOR NO KEY UPDATE OF record_table
 
 -- name: table_name_keys
 -- Names a table's key fields, if nobody has yet. $1 table id, $2 key fields.

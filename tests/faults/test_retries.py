@@ -19,8 +19,8 @@ from tests.conftest import running_app
 from tests.faults.processes import server_process
 from tests.faults.staging import commit, parts, stop_at
 
-ROWS = 11_000
-"""Three chunks."""
+ROWS = 21_000
+"""Five chunks: more than are read before the first is stored."""
 NO_FURTHER_CHUNK = "LOCK TABLE chunk IN SHARE MODE"
 """Keeps what is received from being stored."""
 

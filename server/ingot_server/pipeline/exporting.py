@@ -114,6 +114,8 @@ async def _read_ahead(pages: AsyncGenerator[str, None]) -> AsyncGenerator[str, N
     try:
         while (page := await following) is not None:
             following = asyncio.ensure_future(anext(pages, None))
+            # Lets it ask the database now, and not when this page has been made a message.
+            await asyncio.sleep(0)
             yield page
     finally:
         following.cancel()

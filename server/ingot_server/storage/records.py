@@ -1,5 +1,6 @@
 """Records: the rows of the account's tables."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,7 @@ from xxhash import xxh3_64_intdigest
 from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.filters import Condition, Order, Own
 from ingot_server.domain.progress import Counts
+from ingot_server.storage.arrays import number_array, text_array
 from ingot_server.storage.copying import copy_lines, escaped
 from ingot_server.storage.database import Database, ended_if_silent, rows_touched
 from ingot_server.storage.identifiers import identifier_copy, identifier_lines
@@ -95,11 +97,18 @@ async def record_differing(
     Takes a third of the time in which `record_apply` finds them unchanged, and locks nothing: the others were in the
     table at some moment of the caller's transaction.
     """
+    row = await connection.fetchrow(sql.record_digests, table_id, *await asyncio.to_thread(_keys_and_digests, records))
+    if row is None:
+        return []
     digests = {key: digest for key, _, digest in records}
-    row = await connection.fetchrow(sql.record_digests, table_id, list(digests))
-    assert row is not None  # noqa: S101 an aggregate always has one row
     unchanged = {key for key, digest in zip(*row, strict=True) if digest == digests[key]}
     return [record for record in records if record[0] not in unchanged] if unchanged else records
+
+
+def _keys_and_digests(records: Sequence[KeyedRecord]) -> tuple[str, str]:
+    """Arrays, in the order of the keys."""
+    records = sorted(records)
+    return text_array([key for key, _, _ in records]), number_array(digest for _, _, digest in records)
 
 
 @dataclass(frozen=True, slots=True)

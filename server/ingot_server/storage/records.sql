@@ -12,15 +12,23 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
 TRUNCATE incoming
 
 -- name: record_digests
--- The records that have some keys: these and their digests, side by side, without rows of their own. $1 table id,
--- $2 keys.
+-- The records that have some keys: these and their digests, side by side, without rows of their own; NULL if these are
+-- just the records asked for. $1 table id, $2 keys in order, $3 the digests asked for, both as text.
 --
 -- ANY with all keys is a single scan of the index, in which neighbours cost next to nothing. There is no join, because
 -- for 5,000 keys and as many records the planner may choose to try all pairs.
-SELECT coalesce(array_agg(key), '{}') AS keys, coalesce(array_agg(digest), '{}') AS digests
-FROM record
-WHERE table_id = $1
-  AND key = ANY($2::text[])
+WITH found AS (
+    SELECT
+        coalesce(array_agg(key ORDER BY key), '{}') AS keys,
+        coalesce(array_agg(digest ORDER BY key), '{}') AS digests
+    FROM record
+    WHERE table_id = $1
+      AND key = ANY($2::text::text[])
+)
+SELECT keys, digests
+FROM found
+WHERE keys <> $2::text::text[]
+   OR digests <> $3::text::bigint[]
 
 -- name: record_apply
 -- Writes the staged records, each key once. $1 table id, $2 writer.

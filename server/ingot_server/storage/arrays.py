@@ -3,10 +3,10 @@
 In a statement such a parameter is `$1::text::text[]`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 
-def text_array(texts: Sequence[str]) -> str:
+def text_array(texts: Collection[str]) -> str:
     """An array of texts. None of them has a NUL, as none that PostgreSQL stores."""
     if not texts:
         return "{}"

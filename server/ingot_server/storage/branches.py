@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ingot_server.domain.tables import Table
 from ingot_server.storage import records, tables
+from ingot_server.storage.arrays import text_array
 from ingot_server.storage.database import Database, plan_for_all_rows
 from ingot_server.storage.sql import Queries
 
@@ -32,7 +33,7 @@ async def branch_touch(connection: "Connection", branch_id: int, base_id: int, k
     """Copies the records with these keys into the branch, unless that was done before; the keys of those copied now."""
     if not keys:
         return []
-    return [row["key"] for row in await connection.fetch(sql.branch_touch, branch_id, base_id, list(keys))]
+    return [row["key"] for row in await connection.fetch(sql.branch_touch, branch_id, base_id, text_array(keys))]
 
 
 async def branch_touch_identified(
@@ -53,7 +54,8 @@ async def branch_touch_identified(
 
 async def branch_name_keys(connection: "Connection", branch_id: int, keys: Collection[str], *, others: bool) -> None:
     """Remembers that the import names these keys, and `others` of which it is not known which they are."""
-    await connection.execute(sql.branch_name_keys, branch_id, [*keys, _UNKNOWN_KEY] if others else list(keys))
+    named = [*keys, _UNKNOWN_KEY] if others else keys
+    await connection.execute(sql.branch_name_keys, branch_id, text_array(named))
 
 
 @dataclass(frozen=True, slots=True)

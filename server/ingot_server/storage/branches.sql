@@ -6,13 +6,13 @@ RETURNING table_id
 
 -- name: branch_touch
 -- Copies the records with some keys into a branch, unless that was done before; the keys of those that were copied.
--- $1 branch, $2 the table, $3 keys.
+-- $1 branch, $2 the table, $3 keys as text.
 --
 -- ORDER BY key: two chunks of one import may touch the same keys at the same time.
 WITH touched AS (
     INSERT INTO branch_key (table_id, key, existed)
     SELECT $1, wanted.key, found.key IS NOT NULL
-    FROM (SELECT key COLLATE "C" AS key FROM unnest($3::text[]) AS given (key) ORDER BY 1) AS wanted
+    FROM (SELECT key COLLATE "C" AS key FROM unnest($3::text::text[]) AS given (key) ORDER BY 1) AS wanted
     LEFT JOIN LATERAL (
         SELECT key
         FROM record
@@ -47,10 +47,10 @@ ORDER BY identifier COLLATE "C"
 ON CONFLICT (table_id, identifier) DO NOTHING
 
 -- name: branch_name_keys
--- Remembers that the import names these keys. $1 branch, $2 keys.
+-- Remembers that the import names these keys. $1 branch, $2 keys as text.
 INSERT INTO branch_key (table_id, key, existed, named)
 SELECT $1, key, false, true
-FROM unnest($2::text[]) AS given (key)
+FROM unnest($2::text::text[]) AS given (key)
 ORDER BY key COLLATE "C"
 ON CONFLICT (table_id, key) DO UPDATE
 SET named = true

@@ -9,6 +9,7 @@ from ingot_server.domain.imports import Import, ImportState
 from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.progress import Counts
 from ingot_server.storage import import_moves, imports
+from ingot_server.storage.arrays import text_array
 from ingot_server.storage.database import Database, plan_for_all_rows, rows_touched
 from ingot_server.storage.sql import Queries
 
@@ -133,7 +134,7 @@ async def commit_stage_names(connection: "Connection") -> None:
 
 async def commit_add_names(connection: "Connection", keys: Collection[str]) -> None:
     """Adds keys that records name."""
-    await connection.execute(sql.commit_add_names, list(keys))
+    await connection.execute(sql.commit_add_names, text_array(keys))
 
 
 async def commit_count_unnamed(connection: "Connection", table_id: int) -> tuple[int, int]:

@@ -125,10 +125,10 @@ CREATE TEMPORARY TABLE IF NOT EXISTS named_key (
 ) ON COMMIT DELETE ROWS
 
 -- name: commit_add_names
--- Adds keys. $1 keys.
+-- Adds keys. $1 keys as text.
 INSERT INTO named_key (key)
 SELECT key
-FROM unnest($1::text[]) AS given (key)
+FROM unnest($1::text::text[]) AS given (key)
 ON CONFLICT DO NOTHING
 
 -- name: commit_count_unnamed

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ingot_server.storage.arrays import text_array
 from ingot_server.storage.copying import copy_lines, escaped
 from ingot_server.storage.database import Database
 from ingot_server.storage.looking_up import LOOK_UPS_MANY, looking_up_many
@@ -27,7 +28,7 @@ async def identifier_find(
     found: dict[int, dict[str, str]] = {table_id: {} for table_id in table_ids}
     if table_ids and len(identifiers) >= LOOK_UPS_MANY:
         async with looking_up_many(connection):
-            rows = await connection.fetch(sql.identifier_find_many, table_ids, identifiers)
+            rows = await connection.fetch(sql.identifier_find_many, table_ids, text_array(identifiers))
         for table_id, texts, keys in rows:
             found[table_id] = dict(zip(texts, keys, strict=True))
     elif table_ids and identifiers:

@@ -15,11 +15,11 @@ CROSS JOIN LATERAL (
 ) AS found
 
 -- name: identifier_find_many
--- As identifier_find, by table, to be run in `looking_up_many`. $1 table ids, $2 identifiers.
+-- As identifier_find, by table, to be run in `looking_up_many`. $1 table ids, $2 identifiers as text.
 SELECT table_id, array_agg(identifier) AS identifiers, array_agg(key) AS keys
 FROM record_identifier
 WHERE table_id = ANY($1::bigint[])
-  AND identifier = ANY($2::text[])
+  AND identifier = ANY($2::text::text[])
 GROUP BY table_id
 
 -- name: identifier_find_key

@@ -218,7 +218,7 @@ async def record_hold(
     Raises TooMuchHeld, but never for the keys that a single record may name.
     """
     bytes_max = HELD_BYTES_MAX if len(keys) > HELD_KEYS_MIN else 2**62
-    rows = await connection.fetch(sql.record_hold, table_id, writer, list(keys), bytes_max) if keys else []
+    rows = await connection.fetch(sql.record_hold, table_id, writer, text_array(keys), bytes_max) if keys else []
     if rows and rows[0]["data"] is None:
         raise TooMuchHeld(2 * int(rows[0]["bytes"]) // HELD_BYTES_MAX + 1)
     return {
@@ -253,7 +253,7 @@ async def record_keys_numbered(connection: "Connection", table_id: int, keys: Co
     """The keys of all records that are one of these with `~` and a number."""
     if not keys:
         return set()
-    return {row["key"] for row in await connection.fetch(sql.record_keys_numbered, table_id, list(keys))}
+    return {row["key"] for row in await connection.fetch(sql.record_keys_numbered, table_id, text_array(keys))}
 
 
 async def record_list_fields(
@@ -274,7 +274,7 @@ async def record_keys_existing(connection: "Connection", table_ids: Sequence[int
         return set()
     if len(keys) >= LOOK_UPS_MANY:
         async with looking_up_many(connection):
-            return set(await connection.fetchval(sql.record_keys_existing_many, table_ids, list(keys)) or ())
+            return set(await connection.fetchval(sql.record_keys_existing_many, table_ids, text_array(keys)) or ())
     return {row["key"] for row in await connection.fetch(sql.record_keys_existing, table_ids, list(keys))}
 
 

@@ -126,7 +126,7 @@ FROM chain
 
 -- name: record_hold
 -- Some records, which nobody else changes until we are done, in the order of their keys; without their data if that is
--- too much together. $1 table id, $2 writer, $3 keys, $4 how many bytes are too much.
+-- too much together. $1 table id, $2 writer, $3 keys as text, $4 how many bytes are too much.
 --
 -- LATERAL asks for one look into the index for each: see identifiers.sql. What is not compressed is not fetched to be
 -- measured.
@@ -136,7 +136,7 @@ SELECT
     found.own,
     found.filled,
     sum(found.bytes) OVER () AS bytes
-FROM (SELECT key COLLATE "C" AS key FROM unnest($3::text[]) AS given (key) ORDER BY 1) AS wanted
+FROM (SELECT key COLLATE "C" AS key FROM unnest($3::text::text[]) AS given (key) ORDER BY 1) AS wanted
 CROSS JOIN LATERAL (
     SELECT
         key,
@@ -197,11 +197,11 @@ CROSS JOIN LATERAL (
 ) AS found
 
 -- name: record_keys_existing_many
--- As record_keys_existing, to be run in `looking_up_many`. $1 table ids, $2 keys.
+-- As record_keys_existing, to be run in `looking_up_many`. $1 table ids, $2 keys as text.
 SELECT array_agg(key) AS keys
 FROM record
 WHERE table_id = ANY($1::bigint[])
-  AND key = ANY($2::text[])
+  AND key = ANY($2::text::text[])
 
 -- name: record_list_fields
 -- The texts of some fields of some records. $1 table id, $2 keys, $3 fields.
@@ -221,11 +221,11 @@ CROSS JOIN LATERAL (
 ) AS found
 
 -- name: record_keys_numbered
--- The keys that are one of some keys with `~` and a number. $1 table id, $2 keys.
+-- The keys that are one of some keys with `~` and a number. $1 table id, $2 keys as text.
 --
 -- Also of one that has no record itself: it may have been deleted.
 SELECT found.key
-FROM unnest($2::text[]) AS wanted (key)
+FROM unnest($2::text::text[]) AS wanted (key)
 CROSS JOIN LATERAL (
     SELECT key
     FROM record

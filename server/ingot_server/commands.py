@@ -111,7 +111,7 @@ async def _until_asked(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 async def _serve(settings: Settings, fleet: Fleet, stopping: asyncio.Event) -> None:
     async with fleet.running() if settings.processes > 1 else running(settings) as server:
-        _spare_collector()
+        _settle_interpreter()
         host = settings.address.rpartition(":")[0]
         address = f"{host}:{server.port}"
         _tell(f"Ingot listens on {address}")
@@ -128,7 +128,7 @@ async def _serve(settings: Settings, fleet: Fleet, stopping: asyncio.Event) -> N
 
 async def _work(settings: Settings, fleet: Fleet, stopping: asyncio.Event) -> None:
     async with fleet.running() if settings.processes > 1 else working(settings):
-        _spare_collector()
+        _settle_interpreter()
         _tell("Ingot works on what other servers receive")
         await stopping.wait()
         _tell("Stopping: chunks in hand are finished.")
@@ -147,7 +147,7 @@ async def _share(settings: Settings, role: Role) -> None:
     # Nothing is ever written to it: it becomes readable when it is closed.
     loop.add_reader(sys.stdin, stop)
     async with running(settings, shares_port=True) if role is Role.SERVE else working(settings):
-        _spare_collector()
+        _settle_interpreter()
         print("ready", flush=True)
         await stopping.wait()
 
@@ -161,12 +161,14 @@ def _tell(line: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _spare_collector() -> None:
+def _settle_interpreter() -> None:
     # What is there now stays: the collector need not look at it again, nor as often at the thousands of records that
     # come and go, which are in no cycles. It took a tenth of the processor.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    # For so long, not ten times as long, the event loop waits for a thread that computes.
+    sys.setswitchinterval(0.0005)
 
 
 @cli.command()

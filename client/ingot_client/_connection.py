@@ -106,8 +106,8 @@ class Connection:
         return ""
 
     def patience(self) -> Patience:
-        """How long to try a call that nothing depends on yet."""
-        return Patience(ACQUAINTANCE_SECONDS if self.answered else STRANGER_SECONDS)
+        """How long to try a call that nothing depends on yet: longer, once there is a server that answers."""
+        return Patience(lambda: ACQUAINTANCE_SECONDS if self.answered else STRANGER_SECONDS)
 
     async def call(self, method: aio.UnaryUnaryMultiCallable[Q, R], request: Q, patience: Patience | None = None) -> R:
         """The answer; tried again after transient failures, as all calls of the API may be."""

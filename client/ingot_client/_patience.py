@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from typing import Final
 
 from ingot_client._errors import Transient
@@ -14,8 +15,9 @@ LONGEST_DELAY_SECONDS: Final = 10.0
 class Patience:
     """Waits between attempts, twice as long each time, and ends after `seconds` of failures without progress."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float | Callable[[], float]) -> None:
+        """What gives the `seconds` is asked after each failure, which may have told something."""
+        self._seconds = seconds
         self._failing_since: float | None = None
         self._failures = 0
 
@@ -33,7 +35,8 @@ class Patience:
         # Jitter keeps a thousand clients of a restarted server from coming back in step.
         delay = max(random.uniform(delay / 2, delay), error.retry_after_seconds or 0.0)  # noqa: S311 - not a secret
         self._failures += 1
-        if now + delay > self._failing_since + self.seconds:
+        seconds = self._seconds() if callable(self._seconds) else self._seconds
+        if now + delay > self._failing_since + seconds:
             return False
         await asyncio.sleep(delay)
         return True

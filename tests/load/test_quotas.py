@@ -13,7 +13,7 @@ from grpc import StatusCode, aio
 from ingot.v1 import batch_pb2, import_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import record_service_pb2 as pb
-from ingot_client import AsyncClient, TooManyRequests
+from ingot_client import AsyncClient, TooManyRequests, _connection
 from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
@@ -98,6 +98,16 @@ async def test_requests_beyond_the_rate_are_told_when_to_come_again(database_url
                 await client.create_import("things", key_fields=["id"])
         assert told.value.retry_after_seconds is not None
         assert told.value.retry_after_seconds > 0
+
+
+async def test_a_server_that_has_never_answered_but_says_when_to_come_again_is_no_stranger(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_connection, "STRANGER_SECONDS", 0)
+    async with limited(database_url, database, requests_per_second_max=2) as (acme, _), client_of(acme) as client:
+        for _ in range(2):
+            await acme.create()
+        await client.create_import("things", key_fields=["id"])
 
 
 async def test_a_client_that_is_too_quick_is_slowed_down_and_gets_everything_done(

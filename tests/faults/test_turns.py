@@ -1,11 +1,14 @@
 """Chunks of one batch that are written at the same time: each once, and as if one after the other."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
+from asyncpg.transaction import Transaction
 
 from ingot.v1 import stage_pb2
 from ingot_server.domain.errors import DatabaseUnavailable
@@ -82,28 +85,39 @@ async def test_chunks_with_a_key_in_common_are_written_in_their_order(
     assert ended.counts == stage_pb2.RecordCounts(received=2 * CHUNK, created=2 * CHUNK - 2, updated=1, unchanged=1)
 
 
+@asynccontextmanager
+async def given(database_url: str, email: str, key: str) -> AsyncIterator[Transaction]:
+    """Somebody gives an e-mail address to a contact in a transaction that ends when the block says so."""
+    somebody = await asyncpg.connect(database_url)
+    giving = somebody.transaction()
+    await giving.start()
+    query = "INSERT INTO record_identifier (table_id, identifier, key) SELECT table_id, $1, $2 FROM record_table"
+    await somebody.execute(query, f"email:{email}", f"email={key}")
+    yield giving
+    await somebody.close()
+
+
+async def contacts_uploaded(caller: Caller, rows: list[dict[str, Any]]) -> str:
+    """An import of contacts that come in chunks of 5,000."""
+    import_id = await caller.create("people", [], kind="CONTACTS")
+    parts = [records(rows[at : at + CHUNK]) for at in range(0, len(rows), CHUNK)]
+    parts[-1].finish.total = len(rows)
+    await caller.upload([records([], import_id=import_id, batch_id="b"), *parts])
+    return import_id
+
+
 @pytest.mark.parametrize("becomes_known", [False, True])
 async def test_new_contacts_are_written_beside_others_of_which_somebody_may_know_one(
     caller: Caller, database: Database, database_url: str, becomes_known: bool
 ) -> None:
     """If somebody does, these come before all that mean the same, and after what was sent before."""
     await write(caller, "people", {"email": "known@example.org"}, kind="CONTACTS")
-    somebody = await asyncpg.connect(database_url)
-    holding = somebody.transaction()
-    await holding.start()
-    await somebody.execute(
-        """INSERT INTO record_identifier (table_id, identifier, key)
-        SELECT table_id, 'email:c0@example.org', 'email=known@example.org' FROM record_table WHERE name = 'people'"""
-    )
     rows = [{"email": f"c{number}@example.org", "name": "old"} for number in range(3 * CHUNK)]
     rows[-1] = {"email": "c0@example.org", "name": "new"}
-    import_id = await caller.create("people", [], kind="CONTACTS")
-    parts = [records(rows[at : at + CHUNK]) for at in range(0, len(rows), CHUNK)]
-    parts[-1].finish.total = len(rows)
-    await caller.upload([records([], import_id=import_id, batch_id="b"), *parts])
-    await chunks_done(database, import_id, [1])
-    await (holding.commit() if becomes_known else holding.rollback())
-    await somebody.close()
+    async with given(database_url, "c0@example.org", "known@example.org") as giving:
+        import_id = await contacts_uploaded(caller, rows)
+        await chunks_done(database, import_id, [1])
+        await (giving.commit() if becomes_known else giving.rollback())
     ended = await caller.finish(import_id)
     created, updated = 3 * CHUNK - 1 - becomes_known, int(becomes_known)
     assert ended.counts == stage_pb2.RecordCounts(received=3 * CHUNK, created=created, updated=updated, superseded=1)
@@ -116,23 +130,13 @@ async def test_contacts_of_whom_one_is_known_wait_for_those_that_were_sent_befor
     """The first chunk takes an e-mail address away from a contact, and the second gives it to a new one."""
     await write(caller, "people", {"email": "a@example.org"}, kind="CONTACTS")
     await write(caller, "people", {"id": 1, "email": "a@example.org"})
-    somebody = await asyncpg.connect(database_url)
-    holding = somebody.transaction()
-    await holding.start()
-    await somebody.execute(
-        """INSERT INTO record_identifier (table_id, identifier, key)
-        SELECT table_id, 'email:c0@example.org', 'email=c0@example.org' FROM record_table WHERE name = 'people'"""
-    )
     rows: list[dict[str, Any]] = [{"email": f"c{number}@example.org"} for number in range(3 * CHUNK)]
     rows[1] = {"id": 1, "email": "b@example.org"}
     rows[CHUNK] = {"email": "a@example.org", "name": "new"}
-    import_id = await caller.create("people", [], kind="CONTACTS")
-    parts = [records(rows[at : at + CHUNK]) for at in range(0, len(rows), CHUNK)]
-    parts[-1].finish.total = len(rows)
-    await caller.upload([records([], import_id=import_id, batch_id="b"), *parts])
-    await chunks_done(database, import_id, [2])
-    await holding.rollback()
-    await somebody.close()
+    async with given(database_url, "c0@example.org", "c0@example.org") as giving:
+        import_id = await contacts_uploaded(caller, rows)
+        await chunks_done(database, import_id, [2])
+        await giving.rollback()
     ended = await caller.finish(import_id)
     assert ended.counts == stage_pb2.RecordCounts(received=3 * CHUNK, created=3 * CHUNK - 1, updated=1)
     names = {row["email"]: row.get("name", row.get("id")) for row in await caller.table("people")}

@@ -55,8 +55,6 @@ class Prepared:
     """Elsewhere the records with their values, until they are taken."""
     strangers: Strangers | None = None
     """These as they are created, if that is worth a try."""
-    own_keys: frozenset[str] | None = None
-    """The keys of those without values, once they were asked for."""
     alone: bool = True
     """Whether all records before these are written, and whoever else writes records with identifiers is waited for."""
 
@@ -73,7 +71,6 @@ class Prepared:
         key = ""
         if self.target.rules.is_plain:
             key, *_ = self.keyed.pop(position)
-            self.own_keys = None
         self.refused[position] = Finding(position, (fault,), key)
 
     def keys(self) -> Set[str] | None:
@@ -82,18 +79,12 @@ class Prepared:
         None if they can be written only alone.
         """
         if self.target.rules.is_plain:
-            return self.plain_keys()
+            return self.keyed.keys()
         if self.read is None:
             return None
         if self.target.rules.kind.identifies_itself:
             return None if self.strangers is None or self.alone else self.strangers.identifiers
         return frozenset(row.key for row in self.read.rows if not row.is_faulty)
-
-    def plain_keys(self) -> frozenset[str]:
-        """The keys of the records, where nothing but these has to be known."""
-        if self.own_keys is None:
-            self.own_keys = frozenset([key for key, _, _ in self.keyed.records])
-        return self.own_keys
 
     def hope(self, hopes: Hopes, writer: int, *, alone: bool) -> None:
         """Takes note of what is worth a try when `writer` applies the records, and prepares it.
@@ -227,7 +218,7 @@ async def _apply_parts(connection: "Connection", prepared: Prepared, writer: int
 
 async def _apply_plain(connection: "Connection", prepared: Prepared, writer: int) -> Applied:
     target, keyed = prepared.target, prepared.keyed
-    named = prepared.plain_keys()
+    named = keyed.keys()
     rejected = [Finding(position, (fault,), "") for position, fault in keyed.faults]
     rejected += prepared.refused.values()
     if target.base_id is not None:
@@ -257,7 +248,7 @@ async def _replace(connection: "Connection", prepared: Prepared, writer: int, ke
         if created is not None:
             return created
     unchanged = Counts()
-    keys = prepared.plain_keys() if prepared.target.rules.is_plain else {key for key, _, _ in keyed}
+    keys = prepared.keyed.keys() if prepared.target.rules.is_plain else {key for key, _, _ in keyed}
     if len(keys) == len(keyed) and hopes.unchanged.is_so:
         differing = await records.record_differing(connection, table_id, keyed)
         number = len(keyed) - len(differing)

@@ -34,9 +34,17 @@ class Keyed:
     """Where each of the others was, and what is wrong with it."""
     named_keys: tuple[str, ...] = ()
     """The key fields that the first record with a usable `keys` field names; empty if none was found or looked for."""
+    _distinct: frozenset[str] | None = None
+
+    def keys(self) -> frozenset[str]:
+        """The keys of the records, made when they are first asked for."""
+        if self._distinct is None:
+            self._distinct = frozenset([key for key, _, _ in self.records])
+        return self._distinct
 
     def pop(self, position: int) -> KeyedRecord:
         """Takes the record out that was at a position among the texts."""
+        self._distinct = None
         number = self.positions.index(position)
         self.positions = [*self.positions[:number], *self.positions[number + 1 :]]
         return self.records.pop(number)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from tests.api.kinds_model import (
@@ -414,13 +415,16 @@ class Account:
         for batch_id, batch in one.batches.items():
             self._process_until(one, batch_id, len(batch.texts))
 
-    def _process_until(self, one: Import, batch_id: str, end: int, told_until: int = 0) -> None:
+    def _process_until(
+        self, one: Import, batch_id: str, end: int, told_until: int = 0, left_out: range = range(0)
+    ) -> None:
         """Gives the first records of a batch their fates; of those that follow only the faulty ones, up to a place."""
         table = self._target(one)
         before = table.content
         batch = one.batches[batch_id]
         for at in range(batch.processed, end):
-            batch.fates[at] = batch.fates[at] or fate_of(table, batch.texts[at], one.plan.mode, one.number)
+            if at not in left_out:
+                batch.fates[at] = batch.fates[at] or fate_of(table, batch.texts[at], one.plan.mode, one.number)
         if one.plan.writes_at_once and table.content != before:
             self._changed(one.plan.table, one)
         table = table.copy()
@@ -547,20 +551,32 @@ class Account:
         """All ways in which these batches may have come to the counts that are seen.
 
         The records with which an import goes over its budget may be written, or only the faulty ones of them be told.
+        Some may have been written before others that came earlier, of the keys of which they have none.
         """
         if not batch_ids:
             self.imports[at].drop()
             yield self
             return
         batch = self.imports[at].batches[batch_ids[0]]
-        for end in range(batch.processed, len(batch.texts) + 1):
-            for told_until in range(end, len(batch.texts) + 1 if seen.state == "FAILED" else end + 1):
-                world = deepcopy(self)
-                same = world.imports[at]
-                world._process_until(same, batch_ids[0], end, told_until)
-                done = same.batches[batch_ids[0]]
-                if seen.batches[batch_ids[0]] == (done if same.plan.keeps_counts else done.dropped()).counts:
-                    yield from world._stopped(at, seen, batch_ids[1:])
+        ends = range(batch.processed, len(batch.texts) + 1)
+        in_order = (
+            (end, told_until, range(0))
+            for end in ends
+            for told_until in range(end, len(batch.texts) + 1 if seen.state == "FAILED" else end + 1)
+        )
+        others_first = (
+            (end, end, range(first, last))
+            for end in ends
+            for first in range(batch.processed, end)
+            for last in range(first + 1, end)
+        )
+        for end, told_until, left_out in chain(in_order, others_first):
+            world = deepcopy(self)
+            same = world.imports[at]
+            world._process_until(same, batch_ids[0], end, told_until, left_out)
+            done = same.batches[batch_ids[0]]
+            if seen.batches[batch_ids[0]] == (done if same.plan.keeps_counts else done.dropped()).counts:
+                yield from world._stopped(at, seen, batch_ids[1:])
 
     def _become(self, world: "Account") -> None:
         """Takes over another's state; imports and tables stay the same objects for whoever holds them."""

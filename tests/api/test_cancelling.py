@@ -252,6 +252,20 @@ async def test_what_was_written_stays_and_is_told(caller: Caller) -> None:
     assert [row["id"] for row in await caller.table()] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("wrong", [{"offset": 5}, {"finish": 5}], ids=str)
+async def test_that_an_import_is_over_comes_before_what_is_wrong_with_a_message(
+    caller: Caller, wrong: dict[str, Any]
+) -> None:
+    """Who goes on from where it believes to be is not sent back to send anew what nobody wants."""
+    import_id = await caller.create()
+    await caller.upload([records([{"id": 1}], import_id=import_id, batch_id="b")])
+    await caller.ended_by_cancel(import_id)
+    rows = [] if "finish" in wrong else [{"id": 2}]
+    with pytest.raises(aio.AioRpcError) as refused:
+        await caller.upload([records(rows, import_id=import_id, batch_id="b", **{"offset": 1} | wrong)])
+    assert reason_of(refused.value).reason == "IMPORT_STATE"
+
+
 @pytest.mark.parametrize(
     ("how", "mode"),
     [

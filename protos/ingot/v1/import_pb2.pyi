@@ -48,7 +48,9 @@ class _ImportStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImportSta
     What was written before stays written; of a staged import that is nothing.
     """
     IMPORT_STATE_CANCELLED: _ImportState.ValueType  # 7
-    """Final: the import was cancelled. Records that were written before stay written; `counts` says how many."""
+    """Final: the import was cancelled. Records that were written before stay written; `counts` says how many. These need
+    not be the first ones: parts of an upload that have no key in common are written at the same time.
+    """
     IMPORT_STATE_AWAITING_COMMIT: _ImportState.ValueType  # 8
     """All records of a staged import are processed, and nothing is written yet: look at `counts`, the errors and
     RecordService.ListRecords, then call CommitImport or CancelImport. Not final. An import that nobody goes on with is
@@ -77,7 +79,9 @@ IMPORT_STATE_FAILED: ImportState.ValueType  # 6
 What was written before stays written; of a staged import that is nothing.
 """
 IMPORT_STATE_CANCELLED: ImportState.ValueType  # 7
-"""Final: the import was cancelled. Records that were written before stay written; `counts` says how many."""
+"""Final: the import was cancelled. Records that were written before stay written; `counts` says how many. These need
+not be the first ones: parts of an upload that have no key in common are written at the same time.
+"""
 IMPORT_STATE_AWAITING_COMMIT: ImportState.ValueType  # 8
 """All records of a staged import are processed, and nothing is written yet: look at `counts`, the errors and
 RecordService.ListRecords, then call CommitImport or CancelImport. Not final. An import that nobody goes on with is

@@ -249,11 +249,17 @@ async def _replace(connection: "Connection", prepared: Prepared, writer: int, ke
             return created
     unchanged = Counts()
     keys = prepared.keyed.keys() if prepared.target.rules.is_plain else {key for key, _, _ in keyed}
-    if len(keys) == len(keyed) and hopes.unchanged.is_so:
-        differing = await records.record_differing(connection, table_id, keyed)
-        number = len(keyed) - len(differing)
-        hopes.unchanged.learn(is_so=number * _WORTHWHILE >= len(keyed))
-        unchanged, keyed = Counts(received=number, unchanged=number), differing
+    if len(keys) == len(keyed):
+        if hopes.unchanged.is_so:
+            differing = await records.record_differing(connection, table_id, keyed)
+            number = len(keyed) - len(differing)
+            hopes.unchanged.learn(is_so=number * _WORTHWHILE >= len(keyed))
+            unchanged, keyed = Counts(received=number, unchanged=number), differing
+        if len(keyed) > records.FEW_RECORDS and hopes.differing.is_so:
+            exchanged = await records.record_exchange(connection, table_id, writer, keyed)
+            hopes.differing.learn(is_so=exchanged is not None)
+            if exchanged is not None:
+                return unchanged + exchanged
     return unchanged + await records.record_apply(connection, table_id, writer, keyed)
 
 

@@ -267,7 +267,10 @@ class _Commit:
             raise _Refused(refused.message)
         if refused.message or not unnamed:
             return 0, refused.message
-        return await _in_part_of(connection, lambda: commits.commit_delete_unnamed(connection, lease.table_id)), ""
+        removed = await _in_part_of(
+            connection, lambda: commits.commit_delete_unnamed(connection, lease.table_id, expected=unnamed)
+        )
+        return removed, ""
 
 
 @asynccontextmanager

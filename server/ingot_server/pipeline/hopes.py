@@ -36,3 +36,5 @@ class Hopes:
         """That all keys are new: then the records are copied straight into the table."""
         self.unchanged = Likely(so_far=True, waits_min=15)
         """That many records are in the table just as they are: then these are only looked at."""
+        self.differing = Likely(so_far=True)
+        """That all others are in the table, and differ: then they are exchanged."""

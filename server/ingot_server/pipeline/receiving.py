@@ -136,6 +136,7 @@ class Upload:
         offset = self._stream_offset if piece.offset is None else piece.offset
         received = self._received_offset
         if content and offset > received:
+            self._expect_open()
             raise OffsetGap(f"offset: expected {received} or less, got {offset}", expected_offset=received)
         repeated = min(len(content), received - offset) if content else 0
         if repeated:
@@ -176,14 +177,18 @@ class Upload:
     async def _take(self, content: Content) -> None:
         if self._batch.finished:
             raise BatchFinished
-        if self._batch.closed:
-            raise imports.import_closed(self._batch.import_id, self._batch.state_message, given_up=self._batch.given_up)
+        self._expect_open()
         if isinstance(content, list):
             for part in parts_of(content):
                 await self._add(part)
         elif self._reader is not None:
             await self._reader.add(content)
         self._arrived.set()
+
+    def _expect_open(self) -> None:
+        """Raises ImportStateRefused if the import takes nothing more: before what is wrong with a message matters."""
+        if self._batch.closed:
+            raise imports.import_closed(self._batch.import_id, self._batch.state_message, given_up=self._batch.given_up)
 
     async def _add(self, records: list[bytes]) -> None:
         first = self._appender.next_index
@@ -239,6 +244,7 @@ class Upload:
     async def _finish(self, total: int) -> None:
         received = self._received_offset
         if total != received:
+            self._expect_open()
             raise TotalMismatch(
                 f"finish.total: expected {received}, which was received, got {total}", received=received, total=total
             )

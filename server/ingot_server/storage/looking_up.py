@@ -12,13 +12,17 @@ LOOK_UPS_MANY = 100
 
 
 @asynccontextmanager
-async def looking_up_many(connection: "Connection") -> AsyncIterator[None]:
+async def looking_up_many(connection: "Connection", *, in_order: bool = False) -> AsyncIterator[None]:
     """Within the block, PostgreSQL reads no table from end to end if there is an index. Within a transaction.
 
     A plan that is made while the table is new, and nothing is known of its size, would otherwise read all of it for
     each chunk. Queries that are run here are run nowhere else, because plans are kept.
+
+    With `in_order` rows are found in the order of the index, and not in that of the table: so that those who lock them
+    do not wait for each other in a circle.
     """
-    await connection.execute("SET LOCAL enable_seqscan = off")
+    unwanted = ("enable_seqscan", "enable_bitmapscan") if in_order else ("enable_seqscan",)
+    await connection.execute("; ".join(f"SET LOCAL {name} = off" for name in unwanted))
     yield
     # After an error the transaction is over, and the setting with it.
-    await connection.execute("SET LOCAL enable_seqscan = DEFAULT")
+    await connection.execute("; ".join(f"SET LOCAL {name} = DEFAULT" for name in unwanted))

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import cycle
+from operator import eq
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -89,6 +91,46 @@ async def record_apply(connection: "Connection", table_id: int, writer: int, rec
     )
 
 
+class _NotAllDiffer(Exception):
+    """A record is not there yet, or just as it would be."""
+
+
+async def record_exchange(
+    connection: "Connection", table_id: int, writer: int, records: Sequence[KeyedRecord]
+) -> Counts | None:
+    """Writes records with distinct keys of which all are there, and differ, in less time than `record_apply`.
+
+    None if that is not so of one of them; then nothing was written. Within the caller's transaction.
+
+    The rows are taken out and copied anew, because COPY writes many at once, and ON CONFLICT each by itself. Only where
+    all are there: who takes some out first, and then adds others, may wait for somebody who waits for the first.
+    """
+    records, keys = await asyncio.to_thread(_in_order, records)
+    try:
+        async with connection.transaction():
+            with ended_if_silent(connection):
+                async with looking_up_many(connection, in_order=True):
+                    row = await connection.fetchrow(sql.record_take_out, table_id, keys, writer)
+                    assert row is not None  # noqa: S101 an aggregate always has one row
+                    number, own, create_times, hashes = row
+                    if number < len(records):
+                        raise _NotAllDiffer
+                    lines = await asyncio.to_thread(_copy_lines, records, table_id, writer, create_times)
+                    await copy_lines(connection, "record", [*_COPIED, "create_time"], lines)
+                    # Two texts may be of the same data. This is cheaper than to take the data of both for comparison.
+                    if any(map(eq, hashes, await connection.fetchval(sql.record_hashes, table_id, keys))):
+                        raise _NotAllDiffer
+    except _NotAllDiffer:
+        return None
+    return Counts(received=number, updated=number - own, superseded=own)
+
+
+def _in_order(records: Sequence[KeyedRecord]) -> tuple[Sequence[KeyedRecord], str]:
+    """Records, and an array of their keys, in the order of these."""
+    records = sorted(records)
+    return records, text_array([key for key, _, _ in records])
+
+
 async def record_differing(
     connection: "Connection", table_id: int, records: Sequence[KeyedRecord]
 ) -> Sequence[KeyedRecord]:
@@ -107,8 +149,8 @@ async def record_differing(
 
 def _keys_and_digests(records: Sequence[KeyedRecord]) -> tuple[str, str]:
     """Arrays, in the order of the keys."""
-    records = sorted(records)
-    return text_array([key for key, _, _ in records]), number_array(digest for _, _, digest in records)
+    records, keys = _in_order(records)
+    return keys, number_array(digest for _, _, digest in records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +191,19 @@ async def record_create(connection: "Connection", new: NewRecords) -> Counts | N
     return Counts(received=new.number, created=new.number)
 
 
-def _copy_lines(records: Sequence[KeyedRecord], table_id: int, writer: int) -> bytes:
-    """The text format of COPY: the columns _COPIED of each record."""
+def _copy_lines(records: Sequence[KeyedRecord], table_id: int, writer: int, create_times: Sequence[str] = ()) -> bytes:
+    """The text format of COPY: the columns _COPIED of each record, and, in the order of the keys, its time of creation.
+
+    One time is that of all.
+    """
     # Sorted by key, because two who write the same keys in different orders wait for each other.
     records = sorted(records)
-    end = f"\t{table_id}\t{writer}\n"
+    ends = [f"\t{table_id}\t{writer}\t{time}\n" for time in create_times] or [f"\t{table_id}\t{writer}\n"]
     # A key has no NUL, and the text of a record is on one line.
     keys = escaped([key for key, _, _ in records], "\0")
     texts = escaped([text for _, text, _ in records], "\n")
-    return "".join(
-        [f"{key}\t{text}\t{digest}{end}" for key, text, (_, _, digest) in zip(keys, texts, records, strict=True)]
-    ).encode()
+    rows = zip(keys, texts, records, cycle(ends) if len(ends) == 1 else ends, strict=False)
+    return "".join([f"{key}\t{text}\t{digest}{end}" for key, text, (_, _, digest), end in rows]).encode()
 
 
 def _split_repeated(records: Sequence[KeyedRecord]) -> tuple[Sequence[KeyedRecord], list[KeyedRecord]]:
@@ -218,13 +262,21 @@ async def record_hold(
     Raises TooMuchHeld, but never for the keys that a single record may name.
     """
     bytes_max = HELD_BYTES_MAX if len(keys) > HELD_KEYS_MIN else 2**62
-    rows = await connection.fetch(sql.record_hold, table_id, writer, text_array(keys), bytes_max) if keys else []
-    if rows and rows[0]["data"] is None:
-        raise TooMuchHeld(2 * int(rows[0]["bytes"]) // HELD_BYTES_MAX + 1)
-    return {
-        key: HeldRecord(data, own, frozenset(filled or ()) if own else frozenset())
-        for key, data, own, filled, _ in rows
-    }
+    held: dict[str, HeldRecord] = {}
+    missing: Collection[str] = keys
+    while missing:
+        rows = await connection.fetch(sql.record_hold, table_id, writer, text_array(missing), bytes_max)
+        if rows and rows[0]["data"] is None:
+            raise TooMuchHeld(2 * int(rows[0]["bytes"]) // HELD_BYTES_MAX + 1)
+        for key, data, own, filled, _ in rows:
+            held[key] = HeldRecord(data, own, frozenset(filled or ()) if own else frozenset())
+        missing = await _still_there(connection, table_id, [key for key in missing if key not in held])
+    return held
+
+
+async def _still_there(connection: "Connection", table_id: int, missing: Collection[str]) -> Collection[str]:
+    """Those of the records that a statement did not find which were replaced by others while it waited for them."""
+    return await record_keys_existing(connection, [table_id], missing)
 
 
 async def record_put(
@@ -315,7 +367,12 @@ async def record_page(
 
 async def record_delete(connection: "Connection", table_id: int, keys: Sequence[str]) -> int:
     """Deletes the records with these keys; how many there were. Within the caller's transaction."""
-    return rows_touched(await connection.execute(sql.record_delete, table_id, keys))
+    deleted = 0
+    there: Collection[str] = keys
+    while there:
+        deleted += rows_touched(await connection.execute(sql.record_delete, table_id, list(there)))
+        there = await _still_there(connection, table_id, keys) if deleted < len(keys) else ()
+    return deleted
 
 
 def _record(row: asyncpg.Record) -> StoredRecord:

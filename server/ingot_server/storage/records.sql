@@ -30,6 +30,36 @@ FROM found
 WHERE keys <> $2::text::text[]
    OR digests <> $3::text::bigint[]
 
+-- name: record_take_out
+-- Takes records out of the table, to be run in `looking_up_many`, in order: how many they were, how many of them this writer has
+-- written, and when they were created and what their data is like, in the order of their keys. $1 table id, $2 keys as
+-- text, $3 writer.
+--
+-- The hash is that of an index on `data`: what jsonb takes for the same has the same one.
+WITH taken AS (
+    DELETE FROM record
+    WHERE table_id = $1
+      AND key = ANY($2::text::text[])
+    RETURNING key, writer, create_time, jsonb_hash_extended(data, 0) AS hash
+)
+SELECT
+    count(*) AS number,
+    count(*) FILTER (WHERE writer = $3) AS own,
+    CASE
+        WHEN min(create_time) = max(create_time) THEN ARRAY[min(create_time)::text]
+        ELSE array_agg(create_time::text ORDER BY key)
+    END AS create_times,
+    array_agg(hash ORDER BY key) AS hashes
+FROM taken
+
+-- name: record_hashes
+-- What the data of records is like that are there, in the order of their keys: see record_take_out. $1 table id, $2 keys
+-- as text.
+SELECT array_agg(jsonb_hash_extended(data, 0) ORDER BY key) AS hashes
+FROM record
+WHERE table_id = $1
+  AND key = ANY($2::text::text[])
+
 -- name: record_apply
 -- Writes the staged records, each key once. $1 table id, $2 writer.
 --
@@ -127,6 +157,8 @@ FROM chain
 -- name: record_hold
 -- Some records, which nobody else changes until we are done, in the order of their keys; without their data if that is
 -- too much together. $1 table id, $2 writer, $3 keys as text, $4 how many bytes are too much.
+--
+-- One that somebody has replaced while we waited for it is not among them: see record_take_out.
 --
 -- LATERAL asks for one look into the index for each: see identifiers.sql. What is not compressed is not fetched to be
 -- measured.
@@ -236,7 +268,8 @@ CROSS JOIN LATERAL (
 ) AS found
 
 -- name: record_delete
--- Deletes records by key. $1 table id, $2 keys.
+-- Deletes records by key; not one that somebody has replaced while we waited for it: see record_take_out. $1 table id,
+-- $2 keys.
 WITH doomed AS (
     SELECT key
     FROM record

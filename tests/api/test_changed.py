@@ -10,7 +10,8 @@ import pytest
 from ingot.v1 import import_pb2, import_service_pb2, record_service_pb2, stage_pb2, write_mode_pb2
 from ingot_server.storage import records as stored
 from ingot_server.storage.database import Database
-from ingot_server.storage.records import KeyedRecord, keyed_records, record_exchange
+from ingot_server.storage.keyed_records import KeyedRecords
+from ingot_server.storage.records import record_exchange
 from tests.api.test_unchanged import imported, write
 from tests.calling import Caller, records
 from tests.faults.staging import awaiting, commit
@@ -23,7 +24,7 @@ def exchanged(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each exchange that was tried came about."""
     found: list[bool] = []
 
-    async def watched(connection: Any, table_id: int, writer: int, records: list[KeyedRecord]) -> Any:
+    async def watched(connection: Any, table_id: int, writer: int, records: KeyedRecords) -> Any:
         counts = await record_exchange(connection, table_id, writer, records)
         found.append(counts is not None)
         return counts
@@ -114,7 +115,7 @@ async def exchanging(database: Database, *rows: bytes) -> AsyncIterator[None]:
     table = await database.fetchrow("SELECT table_id FROM record_table WHERE name = 'things'")
     assert table is not None
     async with database.transaction() as connection:
-        counts = await record_exchange(connection, table["table_id"], 1_000_000, keyed_records(["a", "b"], rows))
+        counts = await record_exchange(connection, table["table_id"], 1_000_000, KeyedRecords(["a", "b"], rows))
         assert counts is not None
         yield
         waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ingot.v1 import stage_pb2
 from ingot_server.storage import records as stored
 from ingot_server.storage.database import Database
+from ingot_server.storage.keyed_records import KeyedRecords
 from tests.calling import Caller, records
 
 CHUNK = 5_000
@@ -74,13 +75,13 @@ async def test_new_records_are_stored_as_they_are(database: Database, rows: dict
         for key, value in rows.items()
     }
     async with database.rehearsal() as connection:
-        given = stored.keyed_records(texts, [text.encode() for text in texts.values()])
+        given = KeyedRecords(list(texts), [text.encode() for text in texts.values()])
         assert await stored.record_create(connection, stored.new_records(1, 2, given)) is not None
         found = await connection.fetch("SELECT key, data, writer, rewritten FROM record WHERE table_id = 1")
         assert {row["key"]: json.loads(row["data"]) for row in found} == {
             key: json.loads(text) for key, text in texts.items()
         }
         assert {(row["writer"], row["rewritten"]) for row in found} == {(2, False)}
-        mixed = stored.new_records(1, 2, [("new", "{}", 0), *given[:1]])
-        assert await stored.record_create(connection, mixed) is None
+        mixed = KeyedRecords(["new", given.keys[0]], [b"{}", b"{}"])
+        assert await stored.record_create(connection, stored.new_records(1, 2, mixed)) is None
         assert await connection.fetchval("SELECT count(*) FROM record WHERE table_id = 1") == len(rows)

@@ -100,8 +100,8 @@ async def test_what_passes_is_accepted_by_jsonb(database_url: str, seed: int) ->
         keys = await connection.fetch(
             "SELECT k, t::jsonb ->> 'id' AS stored, jsonb_typeof(t::jsonb -> 'id') AS type"
             " FROM unnest($1::text[], $2::text[]) AS r (k, t)",
-            [key for key, _, _ in keyed.records],
-            [text for _, text, _ in keyed.records],
+            keyed.records.keys,
+            keyed.records.decoded(),
         )
     finally:
         await connection.close()

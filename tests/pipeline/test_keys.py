@@ -16,17 +16,17 @@ ID = ("id",)
 def keys(texts: list[bytes], key_fields: tuple[str, ...] = ID) -> list[str | Fault]:
     """The key or fault of each record."""
     keyed = read_keys(texts, key_fields, own_keys=False)
-    assert [text for _, text in pairs(keyed)] == [texts[position].decode() for position in keyed.positions]
+    assert list(keyed.records.texts) == [texts[position] for position in keyed.positions]
     return in_order(keyed, len(texts))
 
 
 def pairs(keyed: Keyed) -> list[tuple[str, str]]:
-    """The keys and the texts, without the digests."""
-    return [(key, text) for key, text, _ in keyed.records]
+    """The keys and the texts."""
+    return list(zip(keyed.records.keys, keyed.records.decoded(), strict=True))
 
 
 def in_order(keyed: Keyed, count: int) -> list[str | Fault]:
-    found = dict(keyed.faults) | dict(zip(keyed.positions, [key for key, _ in pairs(keyed)], strict=True))
+    found = dict(keyed.faults) | dict(zip(keyed.positions, keyed.records.keys, strict=True))
     assert sorted(found) == list(range(count))
     return [found[position] for position in range(count)]
 

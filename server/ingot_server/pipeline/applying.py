@@ -4,7 +4,7 @@ Preparing is pure. Applying runs in the caller's transaction, and may be tried a
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -15,14 +15,14 @@ from ingot_server.pipeline import exact_json
 from ingot_server.pipeline.creating import Strangers, create, strangers
 from ingot_server.pipeline.folding import Fold, too_large
 from ingot_server.pipeline.hopes import Hopes
-from ingot_server.pipeline.keys import Keyed, key_of, read_keys
+from ingot_server.pipeline.keys import Keyed, KeySet, key_of, read_keys
 from ingot_server.pipeline.mapping import Surroundings, look_up, map_rows, named_keys
 from ingot_server.pipeline.merging import fold_rows
 from ingot_server.pipeline.own_keys import without_keys
 from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import ReadRecords, Row, Validator
 from ingot_server.storage import branches, identifiers, records
-from ingot_server.storage.records import KeyedRecord
+from ingot_server.storage.keyed_records import KeyedRecords
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
@@ -70,21 +70,21 @@ class Prepared:
         """Takes a record out that the database refuses."""
         key = ""
         if self.target.rules.is_plain:
-            key, *_ = self.keyed.pop(position)
+            key = self.keyed.pop(position)
         self.refused[position] = Finding(position, (fault,), key)
 
-    def keys(self) -> Set[str] | None:
+    def keys(self) -> KeySet | None:
         """What others must not have in common with the records to be written beside them: their keys, or identifiers.
 
         None if they can be written only alone.
         """
         if self.target.rules.is_plain:
-            return self.keyed.keys()
+            return KeySet.of(self.keyed.records)
         if self.read is None:
             return None
         if self.target.rules.kind.identifies_itself:
-            return None if self.strangers is None or self.alone else self.strangers.identifiers
-        return frozenset(row.key for row in self.read.rows if not row.is_faulty)
+            return None if self.strangers is None or self.alone else KeySet(self.strangers.identifiers)
+        return KeySet(frozenset(row.key for row in self.read.rows if not row.is_faulty))
 
     def hope(self, hopes: Hopes, writer: int, *, alone: bool) -> None:
         """Takes note of what is worth a try when `writer` applies the records, and prepares it.
@@ -171,8 +171,8 @@ class Applied:
     rejected: list[Finding]
     doubted: list[Finding]
     """Those that were applied and have warnings."""
-    named: Set[str]
-    """The keys that the records name, also the rejected ones, as far as they are known."""
+    named: Collection[str]
+    """The keys that the records name, also the rejected ones, as far as they are known. They may repeat."""
     nameless: int
     """How many rejected records there are of which that is not known."""
 
@@ -186,7 +186,7 @@ class Applied:
             self.counts + other.counts,
             self.rejected + rejected,
             self.doubted + doubted,
-            self.named | other.named,
+            [*self.named, *other.named],
             self.nameless + other.nameless,
         )
 
@@ -218,7 +218,7 @@ async def _apply_parts(connection: "Connection", prepared: Prepared, writer: int
 
 async def _apply_plain(connection: "Connection", prepared: Prepared, writer: int) -> Applied:
     target, keyed = prepared.target, prepared.keyed
-    named = keyed.keys()
+    named = keyed.records.keys
     rejected = [Finding(position, (fault,), "") for position, fault in keyed.faults]
     rejected += prepared.refused.values()
     if target.base_id is not None:
@@ -226,17 +226,17 @@ async def _apply_plain(connection: "Connection", prepared: Prepared, writer: int
     if target.mode is WriteMode.REPLACE:
         counts = await _replace(connection, prepared, writer, keyed.records)
     else:
-        held = await records.record_hold(connection, target.table_id, writer, named)
+        held = await records.record_hold(connection, target.table_id, writer, set(named))
         fold = Fold(target.mode, held)
         rejected += await asyncio.to_thread(_fold_plain, keyed, fold)
         await _write(connection, target, writer, fold)
         counts = fold.counts
-    named |= {found.key for found in prepared.refused.values()}
+    named = [*named, *(found.key for found in prepared.refused.values())] if prepared.refused else named
     rejected.sort(key=lambda found: found.position)
     return Applied(counts, rejected, [], named, len(keyed.faults))
 
 
-async def _replace(connection: "Connection", prepared: Prepared, writer: int, keyed: Sequence[KeyedRecord]) -> Counts:
+async def _replace(connection: "Connection", prepared: Prepared, writer: int, keyed: KeyedRecords) -> Counts:
     table_id, hopes = prepared.target.table_id, prepared.hopes
     # With a few there is nothing to be gained.
     if hopes is None or len(keyed) <= records.FEW_RECORDS:
@@ -248,8 +248,7 @@ async def _replace(connection: "Connection", prepared: Prepared, writer: int, ke
         if created is not None:
             return created
     unchanged = Counts()
-    keys = prepared.keyed.keys() if prepared.target.rules.is_plain else {key for key, _, _ in keyed}
-    if len(keys) == len(keyed):
+    if keyed.is_distinct:
         if hopes.unchanged.is_so:
             differing = await records.record_differing(connection, table_id, keyed)
             number = len(keyed) - len(differing)
@@ -265,13 +264,13 @@ async def _replace(connection: "Connection", prepared: Prepared, writer: int, ke
 
 def _fold_plain(keyed: Keyed, fold: Fold) -> list[Finding]:
     oversized = []
-    for position, (key, text, _) in zip(keyed.positions, keyed.records, strict=True):
+    for position, key, text in zip(keyed.positions, keyed.records.keys, keyed.records.texts, strict=True):
         if fold.mode is WriteMode.DELETE:
             fold.delete(key)
         elif fold.skips(key):
             fold.skip()
         else:
-            record = fold.merged(key, exact_json.decode(text.encode()))
+            record = fold.merged(key, exact_json.decode(text))
             if fault := too_large(record) if fold.mode.merges else None:
                 oversized.append(Finding(position, (fault,), key))
             else:
@@ -298,8 +297,7 @@ async def _apply_rows(connection: "Connection", prepared: Prepared, writer: int)
         else:
             mapped = map_rows(rows, rules, around)
         if target.base_id is not None and not rules.kind.identifiers:
-            keys = {key for key, _, _ in mapped}
-            await branches.branch_touch(connection, target.table_id, target.base_id, keys)
+            await branches.branch_touch(connection, target.table_id, target.base_id, mapped.keys)
         counts = await _replace(connection, prepared, writer, mapped)
     else:
         fold, around = await fold_rows(connection, target, rows, writer)

@@ -27,7 +27,8 @@ from ingot_server.pipeline.mapping import (
 from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import ReadRecords
 from ingot_server.storage import records, tables
-from ingot_server.storage.records import KeyedRecord, NewRecords, keyed_records
+from ingot_server.storage.keyed_records import KeyedRecords
+from ingot_server.storage.records import NewRecords
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
@@ -45,28 +46,31 @@ class Strangers:
 
 def strangers(read: ReadRecords, table_id: int, writer: int) -> Strangers | None:
     """The records without faults; None if two of all have an identifier in common. Pure."""
-    keyed: list[KeyedRecord] = []
+    keys: list[str] = []
+    texts: list[bytes] = []
     names: list[str] = []
     owners: list[str] = []
     for columns in read.columns:
         named = [(name, columns.values[name]) for name in read.identifiers if name in columns.values]
-        keys = first_keys(named)
-        keyed += keyed_records(keys, columns.texts)
+        named_by = first_keys(named)
+        keys += named_by
+        texts += columns.texts
         for identifier, values in named:
             names += name_texts(identifier, filter(None, values))
-            owners += compress(keys, values)
+            owners += compress(named_by, values)
     good = [row for row in read.rows if not row.is_faulty]
     for row in good:
         row.key = first_key(row.names[0])
         names += [name.text for name in row.names]
         owners += [row.key] * len(row.names)
-    keyed += keyed_records([row.key for row in good], [row.text for row in good])
+    keys += [row.key for row in good]
+    texts += [row.text for row in good]
     faulty = [name.text for row in read.rows if row.is_faulty for name in row.names]
     identifiers = {*names, *faulty}
     if len(identifiers) < len(names) + len(faulty):
         return None
-    new = records.new_records(table_id, writer, keyed, names, owners)
-    return Strangers([key for key, _, _ in keyed], new, identifiers)
+    new = records.new_records(table_id, writer, KeyedRecords(keys, texts), names, owners)
+    return Strangers(keys, new, identifiers)
 
 
 async def create(

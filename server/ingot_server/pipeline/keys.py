@@ -4,9 +4,10 @@ A string is the key as it is; a number, true or false is the key as its JSON tex
 fields make a JSON array of such texts, as in `["DE","4711"]`. An array or object is no key.
 """
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import compress
 from operator import attrgetter
 from typing import Any
 
@@ -15,7 +16,7 @@ import msgspec
 from ingot_server.domain.records import KEY_BYTES_MAX, ErrorCode, Fault
 from ingot_server.pipeline import exact_json
 from ingot_server.pipeline.own_keys import MISSING_KEYS, without_keys
-from ingot_server.storage.records import KeyedRecord, keyed_records
+from ingot_server.storage.keyed_records import KeyedRecords
 
 _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NOTHING = msgspec.Raw(b"")
@@ -26,7 +27,7 @@ _CHARACTER_BYTES_MAX = 4
 class Keyed:
     """The keys of some records."""
 
-    records: list[KeyedRecord] = field(default_factory=list)
+    records: KeyedRecords = field(default_factory=lambda: KeyedRecords([], []))
     """Each record that has a key."""
     positions: Sequence[int] = ()
     """Where each of them was among the texts."""
@@ -34,20 +35,43 @@ class Keyed:
     """Where each of the others was, and what is wrong with it."""
     named_keys: tuple[str, ...] = ()
     """The key fields that the first record with a usable `keys` field names; empty if none was found or looked for."""
-    _distinct: frozenset[str] | None = None
 
-    def keys(self) -> frozenset[str]:
-        """The keys of the records, made when they are first asked for."""
-        if self._distinct is None:
-            self._distinct = frozenset([key for key, _, _ in self.records])
-        return self._distinct
-
-    def pop(self, position: int) -> KeyedRecord:
-        """Takes the record out that was at a position among the texts."""
-        self._distinct = None
+    def pop(self, position: int) -> str:
+        """Takes the record out that was at a position among the texts; its key."""
         number = self.positions.index(position)
-        self.positions = [*self.positions[:number], *self.positions[number + 1 :]]
-        return self.records.pop(number)
+        key = self.records.keys[number]
+        is_left = [other != position for other in self.positions]
+        self.positions, self.records = list(compress(self.positions, is_left)), self.records.selected(is_left)
+        return key
+
+
+class KeySet:
+    """Keys, or identifiers, of which it is asked whether others have one of them as well."""
+
+    def __init__(self, keys: Collection[str], bounds: tuple[str, str] | None = None) -> None:
+        """`bounds` are the first and the last in their order, if they are known."""
+        self._keys = keys
+        self._bounds = bounds
+        self._set: Set[str] | None = keys if isinstance(keys, Set) else None
+
+    @classmethod
+    def of(cls, records: KeyedRecords) -> "KeySet":
+        """The keys of records."""
+        keys = records.keys
+        return cls(keys, (keys[0], keys[-1]) if keys and records.is_ascending else None)
+
+    def isdisjoint(self, other: "KeySet") -> bool:
+        """Whether they have none in common."""
+        if self._bounds is not None and other._bounds is not None:
+            (first, last), (other_first, other_last) = self._bounds, other._bounds
+            if last < other_first or other_last < first:
+                return True
+        return self._as_set().isdisjoint(other._as_set())
+
+    def _as_set(self) -> Set[str]:
+        if self._set is None:
+            self._set = frozenset(self._keys)
+        return self._set
 
 
 def read_keys(
@@ -59,7 +83,7 @@ def read_keys(
     """
     if not own_keys:
         if known is not None:
-            return Keyed(keyed_records(known, texts), range(len(texts)))
+            return Keyed(KeyedRecords(known, texts), range(len(texts)))
         return _keyed(texts, range(len(texts)), key_fields)
     bare = without_keys(texts, key_fields)
     keyed = _keyed(bare.texts, bare.positions, key_fields or bare.named_keys)
@@ -97,7 +121,7 @@ def _are_short(keys: Sequence[str]) -> bool:
 def _keyed(texts: Sequence[bytes], positions: Sequence[int], key_fields: tuple[str, ...]) -> Keyed:
     keys = _plain_keys(texts, key_fields)
     if keys is not None:
-        return Keyed(keyed_records(keys, texts), positions)
+        return Keyed(KeyedRecords(keys, texts), positions)
     read = _value_reader(key_fields)
     good: list[tuple[int, str, bytes]] = []
     faults: list[tuple[int, Fault]] = []
@@ -107,7 +131,7 @@ def _keyed(texts: Sequence[bytes], positions: Sequence[int], key_fields: tuple[s
             faults.append((position, key))
         else:
             good.append((position, key, text))
-    records = keyed_records([key for _, key, _ in good], [text for _, _, text in good])
+    records = KeyedRecords([key for _, key, _ in good], [text for _, _, text in good])
     return Keyed(records, [position for position, _, _ in good], faults)
 
 

@@ -21,7 +21,7 @@ from ingot_server.pipeline.kinds.kind import DERIVED, Name, Reference
 from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import Row, Validator
 from ingot_server.storage import blocked_values, branches, identifiers, records, tables
-from ingot_server.storage.records import KeyedRecord, keyed_records
+from ingot_server.storage.keyed_records import KeyedRecords
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
@@ -156,7 +156,7 @@ async def look_up_identities(
     return found
 
 
-def map_rows(rows: Sequence[Row], rules: Validator, around: Surroundings) -> list[KeyedRecord]:
+def map_rows(rows: Sequence[Row], rules: Validator, around: Surroundings) -> KeyedRecords:
     """The records that rows are to become, in their order; the others are faulty then.
 
     Adds faults to rows, and what is derived from what they refer to.
@@ -171,7 +171,7 @@ def map_rows(rows: Sequence[Row], rules: Validator, around: Surroundings) -> lis
             text = exact_json.encode(row.record) if referred or completed else row.text
             keys.append(row.key)
             texts.append(text)
-    return keyed_records(keys, texts)
+    return KeyedRecords(keys, texts)
 
 
 def named_keys(row: Row, rules: Validator, around: Surroundings) -> set[str]:

@@ -4,7 +4,7 @@ The first half is pure and runs while the database is busy with the chunk before
 takes effect once: its last two statements find their rows only if the chunk is not done and the lease still ours.
 """
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ingot_server.domain.records import ErrorCode, ErrorStage, Fault, Reject, Severity, reject
 from ingot_server.pipeline.applying import Finding, Prepared, apply, prepare
 from ingot_server.pipeline.hopes import Hopes
+from ingot_server.pipeline.keys import KeySet
 from ingot_server.pipeline.packing import Origins, unpack_keys, unpack_texts
 from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import validator
@@ -43,7 +44,7 @@ class PreparedChunk:
     chunk_index: int
     records: Prepared
     origins: Origins
-    keys: Set[str] | None
+    keys: KeySet | None
     """What chunks that are written at the same time must not have in common; None: no other may be."""
 
     def rejects(self, findings: Sequence[Finding]) -> list[Reject]:
@@ -121,7 +122,7 @@ async def _write_once(database: Database, lease: Lease, prepared: PreparedChunk,
                 # A record that was rejected names one as well, which nobody has touched yet.
                 fields = prepared.records.target.rules.kind.identifiers
                 await branches.branch_touch_identified(connection, lease.table_id, lease.base_id, applied.named, fields)
-            await branches.branch_name_keys(connection, lease.table_id, applied.named, others=applied.nameless > 0)
+            await branches.branch_name_keys(connection, lease.table_id, set(applied.named), others=applied.nameless > 0)
         # The batch's row comes last: it is shared with the stream that is still uploading.
         positions = [found.position for found in applied.rejected]
         if not await chunks.chunk_settle(connection, lease.batch_seq, prepared.chunk_index, positions):

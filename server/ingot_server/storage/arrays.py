@@ -3,7 +3,7 @@
 In a statement such a parameter is `$1::text::text[]`.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 
 def text_array(texts: Collection[str]) -> str:
@@ -12,8 +12,3 @@ def text_array(texts: Collection[str]) -> str:
         return "{}"
     joined = "\0".join(texts).replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
     return f'{{"{joined}"}}'
-
-
-def number_array(numbers: Iterable[int]) -> str:
-    """An array of whole numbers."""
-    return f"{{{','.join(map(str, numbers))}}}"

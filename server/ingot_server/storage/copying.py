@@ -21,7 +21,17 @@ async def copy_lines(connection: "Connection", table: str, columns: Sequence[str
 def escaped(texts: Sequence[str], separator: str) -> Sequence[str]:
     """Texts as COPY wants them. They are searched, and escaped, all at once; none holds the separator."""
     joined = separator.join(texts)
-    found = [character for character in _ESCAPES if character in joined and character != separator]
-    for character in found:
-        joined = joined.replace(character, _ESCAPES[character])
-    return joined.split(separator) if found else texts
+    found = _escaped(joined, separator)
+    return texts if found is joined else found.split(separator)
+
+
+def escaped_lines(texts: Sequence[bytes]) -> list[str]:
+    """The same for texts of one line each."""
+    return _escaped(b"\n".join(texts).decode(), "\n").split("\n")
+
+
+def _escaped(joined: str, separator: str) -> str:
+    for character, escape in _ESCAPES.items():
+        if character in joined and character != separator:
+            joined = joined.replace(character, escape)
+    return joined

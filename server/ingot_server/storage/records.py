@@ -1,23 +1,22 @@
 """Records: the rows of the account's tables."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import cycle
-from operator import eq
+from operator import eq, ne
 from typing import TYPE_CHECKING
 
 import asyncpg
-from xxhash import xxh3_64_intdigest
 
 from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.filters import Condition, Order, Own
 from ingot_server.domain.progress import Counts
-from ingot_server.storage.arrays import number_array, text_array
-from ingot_server.storage.copying import copy_lines, escaped
+from ingot_server.storage.arrays import text_array
+from ingot_server.storage.copying import copy_lines
 from ingot_server.storage.database import Database, ended_if_silent, rows_touched
 from ingot_server.storage.identifiers import identifier_copy, identifier_lines
+from ingot_server.storage.keyed_records import COPIED, KeyedRecords, bigints
 from ingot_server.storage.looking_up import LOOK_UPS_MANY, looking_up_many
 from ingot_server.storage.record_pages import After, Scope, page_query, page_rows
 from ingot_server.storage.sql import Queries
@@ -38,11 +37,6 @@ FEW_RECORDS = 200
 
 sql = Queries("records.sql")
 
-_COPIED = ["key", "data", "digest", "table_id", "writer"]
-
-KeyedRecord = tuple[str, str, int]
-"""A record's key, its JSON text, and the text's digest: see `keyed_records`."""
-
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
@@ -57,28 +51,23 @@ class StoredRecord:
     """The import that last changed it, or minus the number of a WriteRecords call."""
 
 
-def keyed_records(keys: Iterable[str], texts: Iterable[bytes]) -> list[KeyedRecord]:
-    """Records with their digests, XXH3, which of two different texts is the same once in 2**64 times."""
-    # As PostgreSQL's bigint.
-    return [(key, text.decode(), xxh3_64_intdigest(text) - 2**63) for key, text in zip(keys, texts, strict=True)]
-
-
-async def record_apply(connection: "Connection", table_id: int, writer: int, records: Sequence[KeyedRecord]) -> Counts:
+async def record_apply(connection: "Connection", table_id: int, writer: int, records: KeyedRecords) -> Counts:
     """Writes records in their order, and says what became of them. Within the caller's transaction."""
     if not records:
         return Counts()
-    first, repeated = _split_repeated(records)
+    first, repeated = records.split_repeated()
+    columns = (first.keys, first.decoded(), first.digests())
     if len(first) <= FEW_RECORDS:
-        row = await connection.fetchrow(sql.record_apply_few, table_id, writer, *zip(*first, strict=True))
+        row = await connection.fetchrow(sql.record_apply_few, table_id, writer, *columns)
     else:
         await connection.execute(sql.record_stage)
-        await connection.copy_records_to_table("incoming", records=first, columns=["key", "data", "digest"])
+        rows = zip(*columns, strict=True)
+        await connection.copy_records_to_table("incoming", records=rows, columns=["key", "data", "digest"])
         row = await connection.fetchrow(sql.record_apply, table_id, writer)
     assert row is not None  # noqa: S101 an aggregate always has one row
     created, updated, superseded = row
     if repeated:
-        keys, data, _ = zip(*repeated, strict=True)
-        row = await connection.fetchrow(sql.record_apply_repeated, table_id, writer, keys, data)
+        row = await connection.fetchrow(sql.record_apply_repeated, table_id, writer, repeated.keys, repeated.decoded())
         assert row is not None  # noqa: S101 an aggregate always has one row
         updated += row["updated"]
         superseded += row["superseded"]
@@ -95,9 +84,7 @@ class _NotAllDiffer(Exception):
     """A record is not there yet, or just as it would be."""
 
 
-async def record_exchange(
-    connection: "Connection", table_id: int, writer: int, records: Sequence[KeyedRecord]
-) -> Counts | None:
+async def record_exchange(connection: "Connection", table_id: int, writer: int, records: KeyedRecords) -> Counts | None:
     """Writes records with distinct keys of which all are there, and differ, in less time than `record_apply`.
 
     None if that is not so of one of them; then nothing was written. Within the caller's transaction.
@@ -105,7 +92,8 @@ async def record_exchange(
     The rows are taken out and copied anew, because COPY writes many at once, and ON CONFLICT each by itself. Only where
     all are there: who takes some out first, and then adds others, may wait for somebody who waits for the first.
     """
-    records, keys = await asyncio.to_thread(_in_order, records)
+    records = await asyncio.to_thread(records.in_order)
+    keys = records.key_array()
     try:
         async with connection.transaction():
             with ended_if_silent(connection):
@@ -115,42 +103,35 @@ async def record_exchange(
                     number, own, create_times, hashes = row
                     if number < len(records):
                         raise _NotAllDiffer
-                    lines = await asyncio.to_thread(_copy_lines, records, table_id, writer, create_times)
-                    await copy_lines(connection, "record", [*_COPIED, "create_time"], lines)
+                    lines = await asyncio.to_thread(records.copy_lines, table_id, writer, create_times)
+                    await copy_lines(connection, "record", [*COPIED, "create_time"], lines)
                     # Two texts may be of the same data. This is cheaper than to take the data of both for comparison.
-                    if any(map(eq, hashes, await connection.fetchval(sql.record_hashes, table_id, keys))):
+                    hashes_now = await connection.fetchval(sql.record_hashes, table_id, keys)
+                    if any(map(eq, bigints(hashes), bigints(hashes_now))):
                         raise _NotAllDiffer
     except _NotAllDiffer:
         return None
     return Counts(received=number, updated=number - own, superseded=own)
 
 
-def _in_order(records: Sequence[KeyedRecord]) -> tuple[Sequence[KeyedRecord], str]:
-    """Records, and an array of their keys, in the order of these."""
-    records = sorted(records)
-    return records, text_array([key for key, _, _ in records])
-
-
-async def record_differing(
-    connection: "Connection", table_id: int, records: Sequence[KeyedRecord]
-) -> Sequence[KeyedRecord]:
+async def record_differing(connection: "Connection", table_id: int, records: KeyedRecords) -> KeyedRecords:
     """Those of records with distinct keys that are new, or for which the table does not hold just this text.
 
     Takes a third of the time in which `record_apply` finds them unchanged, and locks nothing: the others were in the
     table at some moment of the caller's transaction.
     """
-    row = await connection.fetchrow(sql.record_digests, table_id, *await asyncio.to_thread(_keys_and_digests, records))
+    records, keys, digests = await asyncio.to_thread(_to_compare, records)
+    row = await connection.fetchrow(sql.record_digests, table_id, keys, digests)
     if row is None:
-        return []
-    digests = {key: digest for key, _, digest in records}
-    unchanged = {key for key, digest in zip(*row, strict=True) if digest == digests[key]}
-    return [record for record in records if record[0] not in unchanged] if unchanged else records
+        return KeyedRecords([], [])
+    held = dict(zip(row["keys"], bigints(row["digests"]), strict=True))
+    return records.selected(map(ne, map(held.get, records.keys), bigints(digests)))
 
 
-def _keys_and_digests(records: Sequence[KeyedRecord]) -> tuple[str, str]:
-    """Arrays, in the order of the keys."""
-    records, keys = _in_order(records)
-    return keys, number_array(digest for _, _, digest in records)
+def _to_compare(records: KeyedRecords) -> tuple[KeyedRecords, str, bytes]:
+    """Records in the order of their keys, with these and their digests."""
+    records = records.in_order()
+    return records, records.key_array(), records.sent_digests()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +146,12 @@ class NewRecords:
 def new_records(
     table_id: int,
     writer: int,
-    records: Sequence[KeyedRecord],
+    records: KeyedRecords,
     identifiers: Sequence[str] = (),
     owners: Sequence[str] = (),
 ) -> NewRecords:
     """Records that are to be created, and identifiers, each beside the key of its record. Pure; takes milliseconds."""
-    lines = _copy_lines(records, table_id, writer)
+    lines = records.copy_lines(table_id, writer)
     return NewRecords(len(records), lines, identifier_lines(table_id, identifiers, owners))
 
 
@@ -184,42 +165,11 @@ async def record_create(connection: "Connection", new: NewRecords) -> Counts | N
         async with connection.transaction():
             with ended_if_silent(connection):
                 # As text, which is made for all records at once: asyncpg would take longer for them than PostgreSQL.
-                await copy_lines(connection, "record", _COPIED, new.lines)
+                await copy_lines(connection, "record", COPIED, new.lines)
                 await identifier_copy(connection, new.identifier_lines)
     except asyncpg.UniqueViolationError:
         return None
     return Counts(received=new.number, created=new.number)
-
-
-def _copy_lines(records: Sequence[KeyedRecord], table_id: int, writer: int, create_times: Sequence[str] = ()) -> bytes:
-    """The text format of COPY: the columns _COPIED of each record, and, in the order of the keys, its time of creation.
-
-    One time is that of all.
-    """
-    # Sorted by key, because two who write the same keys in different orders wait for each other.
-    records = sorted(records)
-    ends = [f"\t{table_id}\t{writer}\t{time}\n" for time in create_times] or [f"\t{table_id}\t{writer}\n"]
-    # A key has no NUL, and the text of a record is on one line.
-    keys = escaped([key for key, _, _ in records], "\0")
-    texts = escaped([text for _, text, _ in records], "\n")
-    rows = zip(keys, texts, records, cycle(ends) if len(ends) == 1 else ends, strict=False)
-    return "".join([f"{key}\t{text}\t{digest}{end}" for key, text, (_, _, digest), end in rows]).encode()
-
-
-def _split_repeated(records: Sequence[KeyedRecord]) -> tuple[Sequence[KeyedRecord], list[KeyedRecord]]:
-    """The first record of each key, and all others, both in order."""
-    if len({key for key, _, _ in records}) == len(records):
-        return records, []
-    seen: set[str] = set()
-    first: list[KeyedRecord] = []
-    repeated: list[KeyedRecord] = []
-    for record in records:
-        if record[0] in seen:
-            repeated.append(record)
-        else:
-            seen.add(record[0])
-            first.append(record)
-    return first, repeated
 
 
 @dataclass(frozen=True, slots=True)

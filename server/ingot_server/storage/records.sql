@@ -12,23 +12,23 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
 TRUNCATE incoming
 
 -- name: record_digests
--- The records that have some keys: these and their digests, side by side, without rows of their own; NULL if these are
--- just the records asked for. $1 table id, $2 keys in order, $3 the digests asked for, both as text.
+-- The records that have some keys: these and their digests, as PostgreSQL sends them, side by side and without rows of
+-- their own; NULL if these are just the records asked for. $1 table id, $2 keys in order, as text, $3 the digests asked
+-- for, as PostgreSQL sends them. One that is not known is told as 0.
 --
 -- ANY with all keys is a single scan of the index, in which neighbours cost next to nothing. There is no join, because
 -- for 5,000 keys and as many records the planner may choose to try all pairs.
 WITH found AS (
     SELECT
         coalesce(array_agg(key ORDER BY key), '{}') AS keys,
-        coalesce(array_agg(digest ORDER BY key), '{}') AS digests
+        coalesce(string_agg(int8send(coalesce(digest, 0)), '' ORDER BY key), '') AS digests
     FROM record
     WHERE table_id = $1
       AND key = ANY($2::text::text[])
 )
 SELECT keys, digests
 FROM found
-WHERE keys <> $2::text::text[]
-   OR digests <> $3::text::bigint[]
+WHERE digests <> $3::bytea
 
 -- name: record_take_out
 -- Takes records out of the table, to be run in `looking_up_many`, in order: how many they were, how many of them this writer has
@@ -49,13 +49,13 @@ SELECT
         WHEN min(create_time) = max(create_time) THEN ARRAY[min(create_time)::text]
         ELSE array_agg(create_time::text ORDER BY key)
     END AS create_times,
-    array_agg(hash ORDER BY key) AS hashes
+    string_agg(int8send(hash), '' ORDER BY key) AS hashes
 FROM taken
 
 -- name: record_hashes
 -- What the data of records is like that are there, in the order of their keys: see record_take_out. $1 table id, $2 keys
 -- as text.
-SELECT array_agg(jsonb_hash_extended(data, 0) ORDER BY key) AS hashes
+SELECT string_agg(int8send(jsonb_hash_extended(data, 0)), '' ORDER BY key) AS hashes
 FROM record
 WHERE table_id = $1
   AND key = ANY($2::text::text[])

@@ -1,0 +1,102 @@
+"""Records with their keys, in columns: what is to be done with thousands of them is done with a column at once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import compress, cycle, islice
+from operator import gt
+from struct import unpack
+
+from xxhash import xxh3_64_digest
+
+from ingot_server.storage.arrays import text_array
+from ingot_server.storage.copying import escaped, escaped_lines
+
+COPIED = ["key", "data", "digest", "table_id", "writer"]
+"""The columns of the lines that `copy_lines` makes."""
+
+_SIGN = b"\x80" + bytes(7)
+
+
+@dataclass(slots=True)
+class KeyedRecords:
+    """Records, in some order."""
+
+    keys: Sequence[str]
+    texts: Sequence[bytes]
+    """The JSON text of each, on one line."""
+    _is_ascending: bool | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def is_ascending(self) -> bool:
+        """Whether each key is greater than the one before."""
+        if self._is_ascending is None:
+            self._is_ascending = all(map(gt, islice(self.keys, 1, None), self.keys))
+        return self._is_ascending
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether no key comes twice."""
+        return self.is_ascending or len(set(self.keys)) == len(self.keys)
+
+    def in_order(self) -> "KeyedRecords":
+        """The records in the order of their keys, and those of one key in the order that they have."""
+        if self.is_ascending:
+            return self
+        order = sorted(range(len(self.keys)), key=self.keys.__getitem__)
+        return KeyedRecords([self.keys[at] for at in order], [self.texts[at] for at in order])
+
+    def selected(self, selectors: Iterable[object]) -> "KeyedRecords":
+        """Those records for which there is something true."""
+        selectors = list(selectors)
+        return KeyedRecords(list(compress(self.keys, selectors)), list(compress(self.texts, selectors)))
+
+    def split_repeated(self) -> tuple["KeyedRecords", "KeyedRecords"]:
+        """The first record of each key, and all others, both in order."""
+        if self.is_distinct:
+            return self, KeyedRecords([], [])
+        seen: set[str] = set()
+        is_first = [not (key in seen or seen.add(key)) for key in self.keys]  # type: ignore[func-returns-value]
+        return self.selected(is_first), self.selected(not first for first in is_first)
+
+    def key_array(self) -> str:
+        """The keys, as PostgreSQL reads an array."""
+        return text_array(self.keys)
+
+    def decoded(self) -> list[str]:
+        """The JSON texts."""
+        return b"\n".join(self.texts).decode().split("\n") if self.texts else []
+
+    def sent_digests(self) -> bytes:
+        """The digests of the texts, as PostgreSQL sends bigints: eight bytes each.
+
+        XXH3, less 2**63: of two different texts it is the same once in 2**64 times.
+        """
+        digests = b"".join(map(xxh3_64_digest, self.texts))
+        # To take 2**63 away is to change the sign.
+        signs = int.from_bytes(_SIGN * len(self.texts), "big")
+        return (int.from_bytes(digests, "big") ^ signs).to_bytes(len(digests), "big")
+
+    def digests(self) -> Sequence[int]:
+        """The same as numbers."""
+        return bigints(self.sent_digests())
+
+    def copy_lines(self, table_id: int, writer: int, create_times: Sequence[str] = ()) -> bytes:
+        """The text format of COPY: the columns COPIED of each record and, if there are any, its time of creation.
+
+        `create_times` are in the order of the keys; one alone is that of all.
+        """
+        # Sorted by key, because two who write the same keys in different orders wait for each other.
+        records = self.in_order()
+        ends = [f"\t{table_id}\t{writer}\t{time}\n" for time in create_times] or [f"\t{table_id}\t{writer}\n"]
+        # A key has no NUL.
+        columns = (escaped(records.keys, "\0"), escaped_lines(records.texts), records.digests())
+        rows = zip(*columns, cycle(ends) if len(ends) == 1 else ends, strict=False)
+        return "".join([f"{key}\t{text}\t{digest}{end}" for key, text, digest, end in rows]).encode()
+
+
+def bigints(sent: bytes) -> Sequence[int]:
+    """Numbers, of eight bytes each as PostgreSQL sends them."""
+    return unpack(f">{len(sent) // 8}q", sent)

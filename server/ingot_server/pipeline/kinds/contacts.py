@@ -1,15 +1,8 @@
 """People: customers, members, subscribers."""
 
-from collections.abc import Sequence
-
 from ingot_server.domain.fields import Field, FieldType
 from ingot_server.pipeline.kinds.kind import Derived, Kind
-from ingot_server.pipeline.values import email_domain, phone_countries
-
-
-def _email_domains(emails: Sequence[str]) -> Sequence[str]:
-    return list(map(email_domain, emails))
-
+from ingot_server.pipeline.values import email_domains, phone_countries
 
 KIND = Kind(
     name="CONTACTS",
@@ -43,7 +36,7 @@ KIND = Kind(
         Field("updated_at", FieldType.TIMESTAMP, "When the sender last changed the contact."),
     ),
     derived=(
-        Derived("email_domain", "email", _email_domains),
+        Derived("email_domain", "email", email_domains),
         Derived("phone_country", "phone", phone_countries),
     ),
 )

@@ -64,9 +64,12 @@ class ColumnReader:
 
     def read(self, records: Sequence[Record]) -> tuple[list[Columns], list[int]]:
         """Reads records, and changes them; and the positions of those that are left."""
-        shapes: dict[tuple[str, ...], list[int]] = {}
-        for position, names in enumerate(map(tuple, records)):
-            shapes.setdefault(names, []).append(position)
+        shapes: dict[tuple[str, ...], Sequence[int]] = dict.fromkeys(map(tuple, records), range(len(records)))
+        if len(shapes) > 1:
+            of_shape: dict[tuple[str, ...], list[int]] = {}
+            for position, names in enumerate(map(tuple, records)):
+                of_shape.setdefault(names, []).append(position)
+            shapes = dict(of_shape)
         read: list[Columns] = []
         left: list[int] = []
         for names, positions in shapes.items():

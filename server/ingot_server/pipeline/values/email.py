@@ -34,6 +34,13 @@ def email_domain(email: str) -> str:
     return email.rpartition("@")[2]
 
 
+def email_domains(emails: Sequence[str]) -> Sequence[str]:
+    """The domains of addresses that have been read."""
+    parts = "@".join(emails).split("@")
+    # A name in quotes may hold another @.
+    return parts[1::2] if len(parts) == 2 * len(emails) else list(map(email_domain, emails))
+
+
 def email_column(texts: Sequence[str]) -> Sequence[str] | None:
     """Texts as addresses, all at once in a fifth of the time; None if one of them needs a closer look."""
     if max(map(len, texts)) > EMAIL_CHARACTERS_MAX:

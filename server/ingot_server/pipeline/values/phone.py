@@ -6,6 +6,7 @@ itself needs more than 20 us, and decides about all others.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import (
@@ -37,7 +38,7 @@ _EXPECTED_TEXT = "a phone number as a text such as '+46701234567', as a number l
 
 def phone_countries(e164s: Sequence[str]) -> Sequence[str | None]:
     """The regions of numbers that have been read."""
-    regions = _common_regions(e164s)
+    regions = _common_regions(tuple(e164s))
     if regions is None or REGION_CODE_FOR_NON_GEO_ENTITY in regions:
         return list(map(phone_country, e164s))
     return regions
@@ -61,7 +62,7 @@ def phone_country(e164: str) -> str | None:
 
 def phone_column(texts: Sequence[str]) -> Sequence[str] | None:
     """Texts as numbers, all at once in half the time; None if one of them needs a closer look."""
-    return None if _common_regions(texts) is None else texts
+    return None if _common_regions(tuple(texts)) is None else texts
 
 
 def phone_reader(reading: Reading) -> Reader:
@@ -114,7 +115,9 @@ def _is_common(text: str) -> bool:
     return bool(code) and plan(code).main.is_common(text)
 
 
-def _common_regions(texts: Sequence[str]) -> list[str] | None:
+# What has just been read as numbers is asked for its countries next.
+@lru_cache(maxsize=1)
+def _common_regions(texts: tuple[str, ...]) -> Sequence[str] | None:
     """The regions of numbers in E.164, each the main one of its calling code; None if one needs a closer look."""
     heads = [text[1:_HEAD_END] for text in texts]
     regions = {head: plan(code).main for head in set(heads) if (code := calling_code(head))}

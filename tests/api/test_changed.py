@@ -106,6 +106,21 @@ async def test_a_commit_exchanges_them_too(caller: Caller, exchanged: list[bool]
     assert all(exchanged)
 
 
+async def test_times_of_creation_stay_whatever_the_style_of_dates(database: Database) -> None:
+    times = "SELECT array_agg(create_time ORDER BY key) FROM record WHERE table_id = 1"
+    async with database.rehearsal() as connection:
+        await connection.execute("SET LOCAL datestyle = 'SQL, DMY'; SET LOCAL timezone = 'Asia/Kolkata'")
+        await stored.record_apply(connection, 1, 1, KeyedRecords(["a", "b"], [b"1", b"1"]))
+        await connection.execute("UPDATE record SET create_time = '2001-02-03 04:05:06.789012+00' WHERE key = 'b'")
+        before = await connection.fetchval(times)
+        assert before[0] != before[1]
+        assert await record_exchange(connection, 1, 2, KeyedRecords(["a", "b"], [b"2", b"2"])) is not None
+        assert await connection.fetchval(times) == before
+        await connection.execute("UPDATE record SET create_time = '2001-02-03 04:05:06.789012+00'")
+        assert await record_exchange(connection, 1, 3, KeyedRecords(["a", "b"], [b"3", b"3"])) is not None
+        assert await connection.fetchval(times) == [before[1]] * 2
+
+
 # ------------------------------------------------------------------------------------------------- while others wait
 
 

@@ -36,18 +36,19 @@ WHERE digests <> $3::bytea
 -- text, $3 writer.
 --
 -- The hash is that of an index on `data`: what jsonb takes for the same has the same one.
+-- The times are spelled so that they are read as what they are, whatever the style of dates of the session.
 WITH taken AS (
     DELETE FROM record
     WHERE table_id = $1
       AND key = ANY($2::text::text[])
-    RETURNING key, writer, create_time, jsonb_hash_extended(data, 0) AS hash
+    RETURNING key, writer, create_time AT TIME ZONE 'UTC' AS created, jsonb_hash_extended(data, 0) AS hash
 )
 SELECT
     count(*) AS number,
     count(*) FILTER (WHERE writer = $3) AS own,
     CASE
-        WHEN min(create_time) = max(create_time) THEN ARRAY[min(create_time)::text]
-        ELSE array_agg(create_time::text ORDER BY key)
+        WHEN min(created) = max(created) THEN ARRAY[to_char(min(created), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')]
+        ELSE array_agg(to_char(created, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') ORDER BY key)
     END AS create_times,
     string_agg(int8send(hash), '' ORDER BY key) AS hashes
 FROM taken

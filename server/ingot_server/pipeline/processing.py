@@ -18,9 +18,9 @@ from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import validator
 from ingot_server.storage import branches, chunks, errors, leases, tables
 from ingot_server.storage.chunks import StoredChunk
-from ingot_server.storage.commits import CommitLease
 from ingot_server.storage.database import BRIEF_LOCK_SECONDS, Database, DataRefused
 from ingot_server.storage.leases import Lease
+from ingot_server.storage.writings import Writing
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
@@ -55,21 +55,19 @@ class PreparedChunk:
         ]
 
 
-def prepare_chunk(chunk: StoredChunk, lease: Lease | CommitLease, hopes: Hopes) -> PreparedChunk:
+def prepare_chunk(chunk: StoredChunk, writing: Writing, hopes: Hopes) -> PreparedChunk:
     """Unpacks a chunk and prepares its records."""
-    base_id = lease.base_id if isinstance(lease, Lease) else None
     target = Target(
-        lease.account_id,
-        lease.table_id,
-        validator(lease.rules, lease.key_fields),
-        lease.key_fields,
-        own_keys=lease.own_keys,
-        mode=lease.mode,
-        base_id=base_id,
+        writing.account_id,
+        writing.table_id,
+        validator(writing.rules, writing.key_fields),
+        writing.key_fields,
+        own_keys=writing.own_keys,
+        mode=writing.mode,
+        base_id=writing.base_id,
     )
     records = prepare(unpack_texts(chunk.payload), target, unpack_keys(chunk.keys))
-    # Which records the rejected ones mean decides what is deleted, and is told by what was written before them.
-    records.hope(hopes, lease.import_id, alone=not isinstance(lease, Lease) or lease.reconciles)
+    records.hope(hopes, writing.import_id, alone=writing.alone)
     return PreparedChunk(chunk.chunk_index, records, Origins(chunk.runs), records.keys())
 
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ingot_server.domain.imports import Import, ImportState
-from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.progress import Counts
 from ingot_server.storage import import_moves, imports
 from ingot_server.storage.arrays import text_array
 from ingot_server.storage.database import Database, plan_for_all_rows, rows_touched
 from ingot_server.storage.sql import Queries
+from ingot_server.storage.writings import Writing, writing_fields
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
@@ -19,21 +19,12 @@ if TYPE_CHECKING:
 sql = Queries("commits.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class CommitLease:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitLease(Writing):
     """An import that is ours to commit until the lease ends."""
 
-    import_id: int
     generation: int
     """Raised by each claim; a commit that names an old one has no effect."""
-    account_id: int
-    table_id: int
-    rules: str
-    """The rules for the records, as JSON text."""
-    key_fields: tuple[str, ...]
-    own_keys: bool
-    """Whether a record's `keys` field is an instruction: the import itself named no key fields."""
-    mode: WriteMode
     max_deleted_ratio: float | None
     """Of a full replacement: which share of the table's records may be deleted."""
 
@@ -50,15 +41,11 @@ async def commit_claim(
     if row is None:
         return None
     return CommitLease(
-        import_id=row["import_id"],
         generation=row["commit_generation"],
-        account_id=row["account_id"],
-        table_id=row["table_id"],
-        rules=row["rules"],
-        key_fields=tuple(row["key_fields"] or row["table_key_fields"] or ()),
-        own_keys=not row["key_fields"],
-        mode=WriteMode(row["mode"]),
         max_deleted_ratio=row["max_deleted_ratio"],
+        # All is one transaction, on one connection.
+        alone=True,
+        **writing_fields(row),
     )
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.progress import Counts
 from ingot_server.storage.database import Database, rows_touched
 from ingot_server.storage.sql import Queries
+from ingot_server.storage.writings import Writing, writing_fields
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
@@ -19,29 +19,17 @@ TRANSACTION_TIME = timedelta(minutes=1)
 sql = Queries("leases.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease(Writing):
     """A batch that is ours to process until the lease ends."""
 
     batch_seq: int
-    import_id: int
     chunks_done: int
     """How many are done; one of them may have been done before another that is not."""
     chunks_total: int | None
     """How many there are; None while more may come."""
     generation: int
     """Raised by each claim; a write that names an old one has no effect."""
-    account_id: int
-    table_id: int
-    """The table that is written to: a branch, before a commit."""
-    base_id: int | None
-    """The table of which that is a branch; None if it is none, or if there is no such table."""
-    rules: str
-    """The rules for the records, as JSON text."""
-    key_fields: tuple[str, ...]
-    own_keys: bool
-    """Whether a record's `keys` field is an instruction: the import itself named no key fields."""
-    mode: WriteMode
     reconciles: bool
     """Whether it matters which records the import names."""
     all_new: bool
@@ -64,20 +52,15 @@ async def lease_claim(
         return None
     return Lease(
         batch_seq=row["batch_seq"],
-        import_id=row["import_id"],
         chunks_done=row["chunks_done"],
         chunks_total=row["chunks_total"],
         generation=row["lease_generation"],
-        account_id=row["account_id"],
-        table_id=row["branch_id"] or row["table_id"],
-        base_id=row["table_id"] if row["branch_id"] not in (None, row["table_id"]) else None,
-        rules=row["rules"],
-        key_fields=tuple(row["key_fields"] or row["table_key_fields"] or ()),
-        own_keys=not row["key_fields"],
-        mode=WriteMode(row["mode"]),
         reconciles=row["reconciles"],
         all_new=row["all_new"],
         has_budget=row["has_budget"],
+        # Which records the rejected ones mean decides what is deleted, and is told by what was written before them.
+        alone=row["reconciles"],
+        **writing_fields(row, row["branch_id"]),
     )
 
 

@@ -8,13 +8,18 @@ from typing import Any
 import pytest
 
 from ingot.v1 import import_pb2, import_service_pb2, record_service_pb2, stage_pb2, write_mode_pb2
+from ingot_server.domain.fields import FieldType
+from ingot_server.storage import commits
 from ingot_server.storage import records as stored
+from ingot_server.storage.arrays import text_array
 from ingot_server.storage.database import Database
+from ingot_server.storage.filtering import index_create
 from ingot_server.storage.keyed_records import KeyedRecords
+from ingot_server.storage.looking_up import looking_up_many
 from ingot_server.storage.records import record_exchange
-from tests.api.test_unchanged import imported, write
+from tests.api.test_unchanged import CHUNK, imported, write
 from tests.calling import Caller, records
-from tests.faults.staging import awaiting, commit
+from tests.faults.staging import awaiting, commit, parts
 
 MANY = 500
 
@@ -83,6 +88,24 @@ async def test_the_same_in_other_words_is_unchanged_among_others_that_differ(
     assert exchanged == [False]
 
 
+async def test_where_a_few_are_unchanged_chunks_are_not_exchanged_in_vain(
+    caller: Caller, exchanged: list[bool]
+) -> None:
+    number = 12 * CHUNK
+    await imported(caller, *rows_of(1, number))
+    exchanged.clear()
+    rows = [
+        old if position % 20 == 0 else new
+        for position, (old, new) in enumerate(zip(rows_of(1, number), rows_of(2, number), strict=True))
+    ]
+    import_id = await caller.create()
+    await caller.upload(parts(import_id, rows))
+    counts = (await caller.finish(import_id)).counts
+    assert counts == stage_pb2.RecordCounts(received=number, updated=number - number // 20, unchanged=number // 20)
+    assert exchanged.count(True) >= 1
+    assert exchanged.count(False) <= 2
+
+
 async def test_one_that_is_new_among_them_is_created(caller: Caller, exchanged: list[bool]) -> None:
     await imported(caller, *rows_of(1, MANY - 1))
     assert await imported(caller, *rows_of(2)) == stage_pb2.RecordCounts(received=MANY, updated=MANY - 1, created=1)
@@ -139,6 +162,64 @@ async def exchanging(database: Database, *rows: bytes) -> AsyncIterator[None]:
 
 
 NEW = (b'{"id":"a","value":2,"size":null}', b'{"id":"b","value":2,"size":null}')
+
+
+class Paused:
+    """A connection that stops once, after its first statement that changes nothing."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.reached = asyncio.Event()
+        self.goes_on = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    async def execute(self, query: str, *arguments: Any) -> Any:
+        tag = await self._connection.execute(query, *arguments)
+        if tag == "DELETE 0":
+            self.reached.set()
+            await self.goes_on.wait()
+        return tag
+
+
+async def test_a_full_replacement_that_waits_twice_removes_what_came_last(caller: Caller, database: Database) -> None:
+    await imported(caller, {"id": "a"}, {"id": "b"})
+    async with database.transaction() as connection:
+        paused: Any = Paused(connection)
+        table_id = await connection.fetchval("SELECT table_id FROM record_table WHERE name = 'things'")
+        await commits.commit_stage_names(connection)
+        async with exchanging(database, *NEW):
+            removing = asyncio.ensure_future(commits.commit_delete_unnamed(paused, table_id, expected=2))
+        await paused.reached.wait()
+        async with exchanging(database, b'{"id":"a","value":3}', b'{"id":"b","value":3}'):
+            paused.goes_on.set()
+        assert await removing == 2
+    assert await caller.table() == []
+
+
+async def test_rows_are_found_in_the_order_of_their_keys_although_a_field_has_an_index(
+    caller: Caller, database: Database
+) -> None:
+    """Who locks them in another order than others waits for these in a circle."""
+    await imported(caller, *rows_of(1, 300))
+    table = await database.fetchrow("SELECT table_id FROM record_table WHERE name = 'things'")
+    assert table is not None
+    async with database.connection() as connection:
+        await connection.execute(index_create(table["table_id"], "value", FieldType.INTEGER))
+        await connection.execute("ANALYZE record")
+    keys = text_array([row["id"] for row in rows_of(1, 300)])
+    asked: dict[str, tuple[Any, ...]] = {
+        stored.sql.record_take_out: (keys, 1),
+        stored.sql.record_hashes: (keys,),
+        stored.sql.record_digests: (keys, b""),
+    }
+    async with database.rehearsal() as connection, looking_up_many(connection, in_order=True):
+        for query, arguments in asked.items():
+            rows = await connection.fetch(f"EXPLAIN (COSTS off) {query}", table["table_id"], *arguments)
+            plan = "\n".join(row[0] for row in rows)
+            assert "Index Scan using record_pkey" in plan, plan
+            assert "Filter: (key" not in plan, plan
 
 
 async def test_a_deletion_that_waited_deletes_what_came_instead(caller: Caller, database: Database) -> None:

@@ -34,7 +34,7 @@ from tests.faults.processes import ServerProcess, server_process
 from tests.faults.staging import awaiting, commit, expect_committed_once, stop_at
 from tests.test_commands import ingot_server
 
-UPDATES_FROM = "8d088b09a4a21c1650b25a69a70f55515f3ec708"
+UPDATES_FROM = "a26f3ea825701f8049538525b7dfb94213e7a45e"
 """The first commit whose servers may run beside those of any later one."""
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("server", "protos")

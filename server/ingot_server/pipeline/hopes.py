@@ -37,4 +37,4 @@ class Hopes:
         self.unchanged = Likely(so_far=True, waits_min=15)
         """That many records are in the table just as they are: then these are only looked at."""
         self.differing = Likely(so_far=True)
-        """That all others are in the table, and differ: then they are exchanged."""
+        """That all are in the table, and differ: then they are exchanged."""

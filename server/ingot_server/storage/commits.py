@@ -137,9 +137,7 @@ async def commit_delete_unnamed(connection: "Connection", table_id: int, expecte
     await plan_for_all_rows(connection)
     removed = rows_touched(await connection.execute(sql.commit_delete_unnamed, table_id))
     # One that was exchanged while we waited for it is there again: see record_take_out.
-    while removed < expected and (
-        deleted := rows_touched(await connection.execute(sql.commit_delete_unnamed, table_id))
-    ):
-        removed += deleted
+    while removed < expected and (await commit_count_unnamed(connection, table_id))[1]:
+        removed += rows_touched(await connection.execute(sql.commit_delete_unnamed, table_id))
     await connection.execute(sql.commit_delete_identifiers, table_id)
     return removed

@@ -35,6 +35,9 @@ HELD_KEYS_MIN = 10
 FEW_RECORDS = 200
 """Up to so many records a statement with all of them costs less than a place for them in the database."""
 
+_EXCHANGES_FROM = (17,)
+"""PostgreSQL before that may look at all records of a new table, and at all keys for each, until it is analysed."""
+
 sql = Queries("records.sql")
 
 
@@ -92,6 +95,8 @@ async def record_exchange(connection: "Connection", table_id: int, writer: int, 
     The rows are taken out and copied anew, because COPY writes many at once, and ON CONFLICT each by itself. Only where
     all are there: who takes some out first, and then adds others, may wait for somebody who waits for the first.
     """
+    if connection.get_server_version() < _EXCHANGES_FROM:
+        return None
     records = await asyncio.to_thread(records.in_order)
     keys = records.key_array()
     try:

@@ -17,13 +17,14 @@ TRUNCATE incoming
 -- for, as PostgreSQL sends them. One that is not known is told as 0.
 --
 -- ANY with all keys is a single scan of the index, in which neighbours cost next to nothing. There is no join, because
--- for 5,000 keys and as many records the planner may choose to try all pairs.
+-- for 5,000 keys and as many records the planner may choose to try all pairs. And the table is not known when the plan is
+-- made: else an index of one of its fields may be taken, or, of a table that is new, all of its records looked at.
 WITH found AS (
     SELECT
         coalesce(array_agg(key ORDER BY key), '{}') AS keys,
         coalesce(string_agg(int8send(coalesce(digest, 0)), '' ORDER BY key), '') AS digests
     FROM record
-    WHERE table_id = $1
+    WHERE table_id = (SELECT $1::bigint)
       AND key = ANY($2::text::text[])
 )
 SELECT keys, digests
@@ -39,7 +40,7 @@ WHERE digests <> $3::bytea
 -- The times are spelled so that they are read as what they are, whatever the style of dates of the session.
 WITH taken AS (
     DELETE FROM record
-    WHERE table_id = $1
+    WHERE table_id = (SELECT $1::bigint)
       AND key = ANY($2::text::text[])
     RETURNING key, writer, create_time AT TIME ZONE 'UTC' AS created, jsonb_hash_extended(data, 0) AS hash
 )
@@ -58,7 +59,7 @@ FROM taken
 -- as text.
 SELECT string_agg(int8send(jsonb_hash_extended(data, 0)), '' ORDER BY key) AS hashes
 FROM record
-WHERE table_id = $1
+WHERE table_id = (SELECT $1::bigint)
   AND key = ANY($2::text::text[])
 
 -- name: record_apply

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-CHECK_RECORDS = 1_000
+CHECK_RECORDS = 2_000
 CHECK_BYTES = 256 * 1024
 """How much is checked at a time, so that the event loop is never held for long."""
 

@@ -7,7 +7,7 @@ from ingot_server.domain.records import Decoded, Fault
 from ingot_server.pipeline.decoding import Decoder
 from ingot_server.pipeline.pieces import CHECK_RECORDS
 
-DECODE_BYTES = 128 * 1024
+DECODE_BYTES = 256 * 1024
 FIRST_DECODE_BYTES = 8 * 1024
 """How much is decoded at a time, so that the event loop is never held for long: little, until the records are known
 not to be tiny."""
@@ -88,8 +88,9 @@ class PlainReader:
             if at_end:
                 return
             position += consumed
-            # A record longer than the window: look at more of it. Many tiny records, or a new file: look at less.
+            # A record longer than the window: look at more of it.
             if not consumed:
                 window *= 2
             else:
-                window = DECODE_BYTES if 0 < decoded.received <= CHECK_RECORDS else FIRST_DECODE_BYTES
+                fitting = consumed * CHECK_RECORDS // decoded.received if decoded.received else 0
+                window = min(DECODE_BYTES, max(FIRST_DECODE_BYTES, fitting))

@@ -249,19 +249,16 @@ async def _replace(connection: "Connection", prepared: Prepared, writer: int, ke
             return created
     unchanged = Counts()
     if keyed.is_distinct:
-        number = 0
         if is_looked_at := hopes.unchanged.is_so:
             differing = await records.record_differing(connection, table_id, keyed)
             number = len(keyed) - len(differing)
             hopes.unchanged.learn(is_so=number * _WORTHWHILE >= len(keyed))
             unchanged, keyed = Counts(received=number, unchanged=number), differing
-            if number:
-                # Of a chunk that is not looked at, some would be unchanged as well.
-                hopes.differing.learn(is_so=False)
-        if len(keyed) > records.FEW_RECORDS and (is_looked_at or hopes.differing.is_so):
+            hopes.any_unchanged = number > 0
+        may_all_differ = is_looked_at or not hopes.any_unchanged
+        if len(keyed) > records.FEW_RECORDS and may_all_differ and hopes.differing.is_so:
             exchanged = await records.record_exchange(connection, table_id, writer, keyed)
-            if not number:
-                hopes.differing.learn(is_so=exchanged is not None)
+            hopes.differing.learn(is_so=exchanged is not None)
             if exchanged is not None:
                 return unchanged + exchanged
     return unchanged + await records.record_apply(connection, table_id, writer, keyed)

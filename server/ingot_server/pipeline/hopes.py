@@ -37,4 +37,6 @@ class Hopes:
         self.unchanged = Likely(so_far=True, waits_min=15)
         """That many records are in the table just as they are: then these are only looked at."""
         self.differing = Likely(so_far=True)
-        """That all are in the table, and differ: then they are exchanged."""
+        """That all others are in the table, and differ: then they are exchanged."""
+        self.any_unchanged = False
+        """Whether some of the records that were last looked at were unchanged."""

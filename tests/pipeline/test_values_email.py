@@ -4,7 +4,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ingot_server.domain.fields import FieldType, Reading
-from ingot_server.pipeline.values import Unreadable, email_domain, read_column, reader
+from ingot_server.pipeline.values import Unreadable, email_domains, read_column, reader
+from ingot_server.pipeline.values.email import email_domain
 
 read = reader(FieldType.EMAIL, Reading())
 
@@ -112,3 +113,10 @@ def test_common_addresses_are_read_together() -> None:
 def test_the_domain_is_what_follows_the_at_sign() -> None:
     assert email_domain("ada@example.org") == "example.org"
     assert email_domain("ada@åäö.se") == "åäö.se"
+
+
+@pytest.mark.parametrize(
+    "emails", [[], ["ada@example.org"], ["a@x.se", "b@y.org"], ["a@x.se", '"b@c"@y.org', "d@z.se"]]
+)
+def test_domains_of_many_are_those_of_each(emails: list[str]) -> None:
+    assert list(email_domains(emails)) == list(map(email_domain, emails))

@@ -27,7 +27,7 @@ def escaped(texts: Sequence[str], separator: str) -> Sequence[str]:
 
 def escaped_lines(texts: Sequence[bytes]) -> list[str]:
     """The same for texts of one line each."""
-    return _escaped(b"\n".join(texts).decode(), "\n").split("\n")
+    return _escaped(b"\n".join(texts).decode(), "\n").split("\n") if texts else []
 
 
 def _escaped(joined: str, separator: str) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import compress, cycle, islice
-from operator import gt
+from itertools import compress, islice
+from operator import gt, not_
 from struct import unpack
 
 from xxhash import xxh3_64_digest
@@ -57,9 +57,9 @@ class KeyedRecords:
         """The first record of each key, and all others, both in order."""
         if self.is_distinct:
             return self, KeyedRecords([], [])
-        seen: set[str] = set()
-        is_first = [not (key in seen or seen.add(key)) for key in self.keys]  # type: ignore[func-returns-value]
-        return self.selected(is_first), self.selected(not first for first in is_first)
+        first: dict[str, int] = {}
+        is_first = [first.setdefault(key, at) == at for at, key in enumerate(self.keys)]
+        return self.selected(is_first), self.selected(map(not_, is_first))
 
     def key_array(self) -> str:
         """The keys, as PostgreSQL reads an array."""
@@ -93,7 +93,7 @@ class KeyedRecords:
         ends = [f"\t{table_id}\t{writer}\t{time}\n" for time in create_times] or [f"\t{table_id}\t{writer}\n"]
         # A key has no NUL.
         columns = (escaped(records.keys, "\0"), escaped_lines(records.texts), records.digests())
-        rows = zip(*columns, cycle(ends) if len(ends) == 1 else ends, strict=False)
+        rows = zip(*columns, ends * len(records) if len(ends) == 1 else ends, strict=True)
         return "".join([f"{key}\t{text}\t{digest}{end}" for key, text, digest, end in rows]).encode()
 
 

@@ -225,13 +225,9 @@ async def record_hold(
             raise TooMuchHeld(2 * int(rows[0]["bytes"]) // HELD_BYTES_MAX + 1)
         for key, data, own, filled, _ in rows:
             held[key] = HeldRecord(data, own, frozenset(filled or ()) if own else frozenset())
-        missing = await _still_there(connection, table_id, [key for key in missing if key not in held])
+        # Those that somebody has exchanged while we waited for them are there again.
+        missing = await record_keys_existing(connection, [table_id], [key for key in missing if key not in held])
     return held
-
-
-async def _still_there(connection: "Connection", table_id: int, missing: Collection[str]) -> Collection[str]:
-    """Those of the records that a statement did not find which were replaced by others while it waited for them."""
-    return await record_keys_existing(connection, [table_id], missing)
 
 
 async def record_put(
@@ -326,7 +322,8 @@ async def record_delete(connection: "Connection", table_id: int, keys: Sequence[
     there: Collection[str] = keys
     while there:
         deleted += rows_touched(await connection.execute(sql.record_delete, table_id, list(there)))
-        there = await _still_there(connection, table_id, keys) if deleted < len(keys) else ()
+        # As in record_hold.
+        there = await record_keys_existing(connection, [table_id], keys) if deleted < len(keys) else ()
     return deleted
 
 

@@ -17,8 +17,8 @@ TRUNCATE incoming
 -- for, as PostgreSQL sends them. One that is not known is told as 0.
 --
 -- ANY with all keys is a single scan of the index, in which neighbours cost next to nothing. There is no join, because
--- for 5,000 keys and as many records the planner may choose to try all pairs. And the table is not known when the plan is
--- made: else an index of one of its fields may be taken, or, of a table that is new, all of its records looked at.
+-- for 5,000 keys and as many records the planner may choose to try all pairs. And the table is not known when the plan
+-- is made: else an index of one of its fields may be taken, or, of a table that is new, all of its records looked at.
 WITH found AS (
     SELECT
         coalesce(array_agg(key ORDER BY key), '{}') AS keys,
@@ -32,9 +32,9 @@ FROM found
 WHERE digests <> $3::bytea
 
 -- name: record_take_out
--- Takes records out of the table, to be run in `looking_up_many`, in order: how many they were, how many of them this writer has
--- written, and when they were created and what their data is like, in the order of their keys. $1 table id, $2 keys as
--- text, $3 writer.
+-- Takes records out of the table, to be run in `looking_up_many`, in order: how many they were, how many of them this
+-- writer has written, and when they were created and what their data is like, in the order of their keys. $1 table id,
+-- $2 keys as text, $3 writer.
 --
 -- The hash is that of an index on `data`: what jsonb takes for the same has the same one.
 -- The times are spelled so that they are read as what they are, whatever the style of dates of the session.

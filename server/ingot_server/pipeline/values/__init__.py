@@ -16,7 +16,7 @@ from types import MappingProxyType
 from ingot_server.domain.fields import FieldType, Reading
 from ingot_server.pipeline.values.booleans import boolean_reader
 from ingot_server.pipeline.values.codes import country_reader, currency_reader, is_country, language_reader
-from ingot_server.pipeline.values.email import email_domain, email_domains, email_reader
+from ingot_server.pipeline.values.email import email_domains, email_reader
 from ingot_server.pipeline.values.locales import is_locale
 from ingot_server.pipeline.values.moments import date_reader, is_time_zone, timestamp_reader
 from ingot_server.pipeline.values.numbers import integer_reader, number_reader
@@ -29,7 +29,6 @@ __all__ = [
     "Doubtful",
     "Reader",
     "Unreadable",
-    "email_domain",
     "email_domains",
     "is_country",
     "is_locale",

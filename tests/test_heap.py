@@ -55,6 +55,24 @@ async def main():
 asyncio.run(asyncio.wait_for(main(), 60))
 """
 
+APART = """
+from pathlib import Path
+from ingot_server import heap
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+heap.keep_heap_whole()
+heap.keep_large_apart()
+large, small = [], []
+for _ in range(100):
+    large.append(b"x" * 1_000_000)
+    small.append(b"x" * 1_000)
+full = resident()
+large.clear()
+assert resident() < full - 90_000_000
+"""
+
 
 def test_what_comes_and_goes_needs_no_new_pages() -> None:
     assert int(_run(ANEW).stdout) < 100
@@ -68,6 +86,10 @@ def test_threads_have_no_heaps_of_their_own() -> None:
 
 def test_pages_that_are_free_between_others_are_given_back() -> None:
     _run(FREE_IN_THE_MIDDLE)
+
+
+def test_what_is_large_leaves_nothing_free_between_others_once_it_is_kept_apart() -> None:
+    _run(APART)
 
 
 def _run(program: str) -> subprocess.CompletedProcess[str]:

@@ -18,6 +18,7 @@ from ingot.v1 import record_service_pb2 as rs
 from ingot_server import app
 from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
+from ingot_server.rpc import guard
 from ingot_server.storage.database import Database
 from tests.calling import Caller, Upload, reason_of, records
 from tests.conftest import running_app
@@ -86,6 +87,21 @@ async def test_a_garbled_message_is_refused_and_what_came_before_it_kept(caller:
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert "expected a message of the type" in (refused.value.details() or "")
     await expect_the_rest_gets_through(caller, import_id, 300)
+
+
+async def test_after_many_calls_that_were_given_up_what_is_large_is_kept_apart(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept_apart = asyncio.Event()
+    monkeypatch.setattr(guard, "GIVEN_UP_MANY", 3)
+    monkeypatch.setattr(guard, "keep_large_apart", kept_apart.set)
+    import_id = await caller.create()
+    for given_up in range(3):
+        assert not kept_apart.is_set(), given_up
+        watch = caller.imports.WatchImport(pb.WatchImportRequest(import_id=import_id))
+        assert await watch.read() is not aio.EOF
+        watch.cancel()
+    await asyncio.wait_for(kept_apart.wait(), 60)
 
 
 async def test_a_client_whose_machine_vanishes_is_let_go(

@@ -19,6 +19,7 @@ from grpc import aio
 from ingot_server import audit
 from ingot_server.domain.api_keys import api_key_parse
 from ingot_server.domain.errors import ApiKeyInvalid, IngotError, InvalidRequest, SandboxKey, ScopeMissing
+from ingot_server.heap import keep_large_apart
 from ingot_server.rpc.failed_keys import peer_host
 from ingot_server.rpc.known_keys import KnownKeys
 from ingot_server.rpc.quotas import Quotas
@@ -71,6 +72,9 @@ _SANDBOX_REFUSED = frozenset(
 )
 """What would store something, or take it away, and has no form that does not."""
 
+GIVEN_UP_MANY = 10_000
+"""After so many calls that were given up, large things are kept apart from what grpc.aio has lost with them."""
+
 _key: contextvars.ContextVar[accounts.StoredKey] = contextvars.ContextVar("key")
 _peer: contextvars.ContextVar[str] = contextvars.ContextVar("peer")
 
@@ -120,6 +124,7 @@ class Guard(aio.ServerInterceptor):
         self._keys = KnownKeys(database, failed_keys_per_minute)
         self._open = (_HEALTH, *_REFLECTION) if reflection_is_open else (_HEALTH,)
         self._calls: set[asyncio.Task[Any]] = set()
+        self._given_up = 0
 
     async def calls_ended(self) -> None:
         """Returns when no call is being served any more, however it ended."""
@@ -145,8 +150,7 @@ class Guard(aio.ServerInterceptor):
         streams = handler.request_streaming or handler.response_streaming
 
         async def guarded(request: Any, context: Context) -> Any:
-            self._track(asyncio.current_task())
-            async with _errors_as_status(context, method):
+            async with self._tracked(), _errors_as_status(context, method):
                 peer = peer_host(context.peer())
                 key = await self._admit(method, context.invocation_metadata(), peer)
                 _key.set(key)
@@ -171,10 +175,20 @@ class Guard(aio.ServerInterceptor):
 
         return _handler_like(handler, guarded)
 
-    def _track(self, call: "asyncio.Task[Any] | None") -> None:
+    @asynccontextmanager
+    async def _tracked(self) -> AsyncIterator[None]:
+        call = asyncio.current_task()
         assert call is not None  # noqa: S101 handlers run in tasks
         self._calls.add(call)
+        # Later than here: its status is sent afterwards.
         call.add_done_callback(self._calls.discard)
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._given_up += 1
+            if self._given_up == GIVEN_UP_MANY:
+                keep_large_apart()
+            raise
 
     async def _admit(self, method: str, metadata: Any, peer: str) -> accounts.StoredKey:
         """The caller's key. Raises ApiKeyInvalid, TooManyFailedKeys, ScopeMissing, SandboxKey."""

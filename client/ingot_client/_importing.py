@@ -9,9 +9,11 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import IO, Any, Final, Unpack
+from uuid import uuid4
 
 from ingot.v1.batch_pb2 import DataFormat
 from ingot.v1.import_pb2 import ImportSpec
+from ingot.v1.import_service_pb2 import RunImportRequest
 from ingot_client import _user_code
 from ingot_client._batches import BatchCalls
 from ingot_client._errors import (
@@ -26,13 +28,17 @@ from ingot_client._files import file_format, opened
 from ingot_client._imports import ImportCalls
 from ingot_client._likeness import difference
 from ingot_client._options import FileImportOptions, ImportOptions, apart, import_spec
+from ingot_client._pieces import PIECE_BYTES, PIECE_RECORDS, Piece
 from ingot_client._rejects import check_rejects
 from ingot_client._sources import Source, record_source
+from ingot_client._status import errors_translated
 from ingot_client._uploading import OnProgress
 from ingot_client._views import Import, Progress
 from ingot_client._watching import follow
 
 BATCH_ID: Final = "main"
+AT_ONCE_SECONDS: Final = 10.0
+"""So long one call may take that does all of an import. Then it goes on in several, which tell more on the way."""
 
 Tell = Callable[[Import, str], Awaitable[None]]
 
@@ -130,19 +136,44 @@ class WholeImports(ImportCalls, BatchCalls):
 
         try:
             await check_rejects(source, form, rejected_by=mends, replaces=spec.HasField("reconcile"))
-            job = await (self._import_begun(resume, spec.table) if resume else self._create_import(spec, request_id))
-            already_ended = job.state != "RECEIVING"
+            ours = not resume and not request_id
+            piece = await _whole(source) if ours else None
+            if resume:
+                job = await self._import_begun(resume, spec.table)
+            elif piece is not None:
+                job = await self._import_at_once(spec, piece, form)
+                await source.rewind(0)
+            else:
+                job = await self._create_import(spec, request_id)
+            already_ended = not ours and job.state != "RECEIVING"
             if already_ended:
                 await self._check_likeness(job, source, request_id if not resume else None)
             # An interrupt may come at any time from now on; whoever gets it has to know the id.
             await tell(job)
-            if not already_ended:
-                job = await self._fill(job, source, form, on_progress, ours=not resume and not request_id)
+            if job.state == "RECEIVING":
+                begun = piece is not None or not ours
+                job = await self._fill(job, source, form, on_progress, ours=ours, begun=begun)
         finally:
             await source.close()
         if wait:
             job = await self._followed(job, tell)
         return replace(job, already_ended=already_ended)
+
+    async def _import_at_once(self, spec: ImportSpec, piece: Piece, form: DataFormat | None) -> Import:
+        """The import after one call that did all of it, or, if that failed, as it was created.
+
+        What was wrong shows again when it is filled.
+        """
+        request = RunImportRequest(spec=spec, request_id=str(uuid4()), format=form, expected_total=piece.end)
+        piece.put_into(request)
+        request.finish.total = piece.end
+        connection = self._connection
+        with suppress(IngotError), errors_translated(connection.address):
+            call = connection.imports.RunImport(iter([request]), metadata=connection.metadata, timeout=AT_ONCE_SECONDS)
+            answer = await call
+            connection.answered = True
+            return Import.read(answer.import_job)
+        return await self._create_import(spec, request.request_id)
 
     async def _followed(self, job: Import, tell: Tell) -> Import:
         """The import when nothing more happens to it by itself."""
@@ -161,10 +192,17 @@ class WholeImports(ImportCalls, BatchCalls):
         return newest
 
     async def _fill(
-        self, job: Import, source: Source, form: DataFormat | None, on_progress: OnProgress | None, *, ours: bool
+        self,
+        job: Import,
+        source: Source,
+        form: DataFormat | None,
+        on_progress: OnProgress | None,
+        *,
+        ours: bool,
+        begun: bool,
     ) -> Import:
         try:
-            await self._upload(job.import_id, BATCH_ID, source, form, on_progress, begun=not ours)
+            await self._upload(job.import_id, BATCH_ID, source, form, on_progress, begun=begun)
             return await self.finish(job.import_id)
         except ImportStateRefused:
             # Somebody has cancelled it, or it failed: the import itself says so.
@@ -210,3 +248,15 @@ class WholeImports(ImportCalls, BatchCalls):
         if job.table != table:
             raise SourceDiffers(f"import {import_id} goes to the table {job.table}, not to {table}")
         return job
+
+
+async def _whole(source: Source) -> Piece | None:
+    """The only piece of a source; None if it has others, or this cannot be known without waiting for it."""
+    most = PIECE_RECORDS if source.unit == "RECORDS" else PIECE_BYTES
+    if source.total is None or not 0 < source.total <= most:
+        return None
+    piece = await source.next()
+    if piece is not None and piece.end == source.total:
+        return piece
+    await source.rewind(0)
+    return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ingot.v1.batch_service_pb2 import UploadBatchRequest
+from ingot.v1.import_service_pb2 import RunImportRequest
 from ingot_client._encoding import encode_record
 
 # A message of the API is at most 8 MiB, and 256 KiB to 1 MiB is best.
@@ -43,16 +44,16 @@ class Piece:
         """What of the piece lies at or after the offset."""
         return self if offset <= self.offset else Piece(offset, self.content[offset - self.offset :])
 
-    def request(self) -> UploadBatchRequest:
-        """The message that carries the piece."""
+    def put_into(self, request: UploadBatchRequest | RunImportRequest) -> None:
+        """Makes a message carry the piece."""
+        request.offset = self.offset
         if isinstance(self.content, bytes):
-            return UploadBatchRequest(offset=self.offset, data=self.content)
-        request = UploadBatchRequest(offset=self.offset)
+            request.data = self.content
+            return
         add = request.records.add
         for text in self.content:
             # Seven times as fast as a list of Records, which are copied when they go into a message.
             add().json = text
-        return request
 
 
 class RecordCutter:

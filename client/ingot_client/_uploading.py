@@ -176,9 +176,11 @@ class Upload:
         while await self._room(call):
             self._deadline = None
             piece = await self._source.next()
-            request = piece.request() if piece is not None else UploadBatchRequest(offset=self._source.end)
-            if piece is None:
-                request.finish.total = self._source.end
+            request = UploadBatchRequest()
+            if piece is not None:
+                piece.put_into(request)
+            else:
+                request.offset = request.finish.total = self._source.end
             if first:
                 self._introduce(request)
                 first = False

@@ -66,6 +66,10 @@ class FakeServer(batch_service_pb2_grpc.BatchServiceServicer, import_service_pb2
         self.delete_failures = 0
         """How many imports are deleted without an answer."""
         self.watch_failures = 0
+        self.run_script: deque[str] = deque()
+        """Where the next calls of RunImport break: `before` all, when the import is `created`, or `after` all."""
+        self.runs = 0
+        """How many calls of RunImport came."""
         self.watched = asyncio.Event()
         """Set when somebody watches an import."""
         self.readable = True
@@ -116,6 +120,26 @@ class FakeServer(batch_service_pb2_grpc.BatchServiceServicer, import_service_pb2
             self.create_failures -= 1
             await refuse(context, StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
         return import_service_pb2.CreateImportResponse(import_job=found)
+
+    async def RunImport(self, requests: Any, context: Any) -> Any:
+        self.runs += 1
+        breaks = self.run_script.popleft() if self.run_script else ""
+        request = await anext(aiter(requests))
+        if breaks == "before":
+            await refuse(context, StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+        job = (await self.CreateImport(request, context)).import_job
+        if breaks == "created":
+            await refuse(context, StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+        await self.committing.wait()
+        batch = FakeBatch([], 1) if request.records else FakeBatch(b"", 2)
+        self.batches[job.import_id, "main"] = batch
+        await self._append(batch, request, context)
+        job = (
+            await self.FinishImport(import_service_pb2.FinishImportRequest(import_id=job.import_id), context)
+        ).import_job
+        if breaks == "after":
+            await refuse(context, StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+        return import_service_pb2.RunImportResponse(import_job=job)
 
     async def GetImport(self, request: Any, context: Any) -> Any:
         if request.import_id not in self.imports:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingot.v1.batch_service_pb2 import UploadBatchRequest
 from ingot_client._pieces import (
     OVERHEAD_BYTES,
     PIECE_BYTES,
@@ -67,7 +68,7 @@ def test_piece_has_at_most_half_a_mebibyte_or_one_record(sizes: tuple[int, ...],
 def test_record_that_fits_into_no_message_is_sent_too_large_and_broken(size: int) -> None:
     [piece] = cut_records([text(size)])
     assert piece.content == [text(size)[:RECORD_BYTES]]
-    assert piece.request().ByteSize() < MESSAGE_BYTES
+    assert _message(piece).ByteSize() < MESSAGE_BYTES
 
 
 @given(st.lists(st.integers(8, 200_000), max_size=30))
@@ -76,7 +77,7 @@ def test_all_records_come_in_order(sizes: list[int]) -> None:
     pieces = list(cut_records(records))
     assert [one for piece in pieces for one in piece.content] == records
     assert all(piece.end == following.offset for piece, following in pairwise(pieces))
-    assert all(piece.request().ByteSize() <= PIECE_BYTES + 200 for piece in pieces)
+    assert all(_message(piece).ByteSize() <= PIECE_BYTES + 200 for piece in pieces)
 
 
 async def test_asynchronous_records_are_cut_alike() -> None:
@@ -108,3 +109,9 @@ def test_piece_can_begin_later(content: list[bytes] | bytes) -> None:
     assert piece.since(10) is piece
     assert piece.since(12) == Piece(12, content[2:])
     assert piece.since(12).end == piece.end == 13
+
+
+def _message(piece: Piece) -> UploadBatchRequest:
+    message = UploadBatchRequest()
+    piece.put_into(message)
+    return message

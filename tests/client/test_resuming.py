@@ -23,7 +23,7 @@ from ingot_client import (
     Unreachable,
     UploadInterrupted,
 )
-from ingot_client._pieces import PIECE_BYTES, Piece
+from ingot_client._pieces import PIECE_BYTES, PIECE_RECORDS, Piece
 from ingot_client._sources import StreamSource
 from ingot_client._uploading import Upload
 from tests.client.fake import Call, FakeServer
@@ -164,18 +164,68 @@ async def test_server_that_does_nothing_is_given_up(fake: FakeServer, monkeypatc
     fake.committing.clear()
     async with AsyncClient(f"127.0.0.1:{fake.port}", "k", retry_timeout=0.1) as ingot:
         with pytest.raises(UploadInterrupted, match="was cut off"):
-            await ingot.import_records("t", ROWS[:10])
+            await ingot.import_records("t", iter(ROWS[:10]))
 
 
 async def test_short_import_asks_only_after_a_failure(
     fake: FakeServer, ingot: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingot_client._uploading.REATTACH_SECONDS", 3600)
-    assert (await ingot.import_records("t", ROWS[:2])).state == "SUCCEEDED"
+    assert (await ingot.import_records("t", iter(ROWS[:2]))).state == "SUCCEEDED"
     assert fake.asked == []
     fake.script.append(Call(lose_reply=True))
-    assert (await ingot.import_records("t", ROWS[:2])).state == "SUCCEEDED"
+    assert (await ingot.import_records("t", iter(ROWS[:2]))).state == "SUCCEEDED"
     assert fake.asked == ["get"]
+
+
+async def test_what_fits_into_a_message_is_imported_by_one_call(
+    fake: FakeServer, ingot: AsyncClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "two.ndjson"
+    file.write_bytes(b"\n".join(TEXTS[:2]))
+    for number, run in enumerate((ingot.import_records("t", ROWS[:2]), ingot.import_file("t", file)), start=1):
+        job = await run
+        assert (job.state, job.already_ended) == ("SUCCEEDED", False)
+        assert (fake.runs, fake.calls) == (number, [])
+    assert fake.batches["1", "main"].content == TEXTS[:2]
+    assert fake.batches["2", "main"].content == file.read_bytes()
+
+
+async def test_what_may_not_fit_into_a_message_or_may_have_begun_is_imported_step_by_step(
+    fake: FakeServer, ingot: AsyncClient
+) -> None:
+    await ingot.import_records("t", iter(ROWS[:2]))
+    await ingot.import_records("t", ROWS[:2], request_id="nightly")
+    await ingot.import_records("t", [{"id": number} for number in range(PIECE_RECORDS + 1)])
+    await ingot.import_records("t", [{"id": number, "text": "x" * (PIECE_BYTES // 2)} for number in range(2)])
+    assert fake.runs == 0
+
+
+@pytest.mark.parametrize("breaks", ["before", "created", "after"])
+async def test_an_import_by_one_call_that_breaks_goes_on_step_by_step(
+    fake: FakeServer, ingot: AsyncClient, breaks: str
+) -> None:
+    fake.run_script.append(breaks)
+    job = await ingot.import_records("t", ROWS[:2])
+    assert (job.state, job.already_ended) == ("SUCCEEDED", False)
+    assert list(fake.imports) == ["1"]
+    assert fake.batches["1", "main"].content == TEXTS[:2]
+
+
+async def test_an_import_by_one_call_that_hangs_goes_on_step_by_step_and_tells_its_id(
+    fake: FakeServer, ingot: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingot_client._importing.AT_ONCE_SECONDS", 0.1)
+    fake.committing.clear()
+    told: list[tuple[str, str]] = []
+
+    def tell(moment: Progress) -> None:
+        told.append((moment.import_id, moment.state))
+        fake.committing.set()
+
+    job = await ingot.import_records("t", ROWS[:2], on_progress=tell)
+    assert (job.state, told[0]) == ("SUCCEEDED", ("1", "RECEIVING"))
+    assert fake.batches["1", "main"].content == TEXTS[:2]
 
 
 async def test_same_request_id_goes_on(fake: FakeServer) -> None:
@@ -212,7 +262,7 @@ async def test_broken_watch_is_attached_again(fake: FakeServer, ingot: AsyncClie
 async def test_lost_server_is_told_while_an_import_is_followed(fake: FakeServer, ingot: AsyncClient) -> None:
     fake.watch_failures = 2
     seen: list[Progress] = []
-    await ingot.import_records("t", ROWS[:3], on_progress=seen.append)
+    await ingot.import_records("t", iter(ROWS[:3]), on_progress=seen.append)
     assert [moment.trouble for moment in seen if moment.state == "PROCESSING"] == [
         *("", "shutting_down", "", "", "shutting_down", "", "")
     ]

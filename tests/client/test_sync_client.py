@@ -104,7 +104,8 @@ async def test_errors_come_as_they_were_raised(fake: FakeServer) -> None:
             ingot.get_import("99")
 
     await in_thread(fake, work)
-    assert len(fake.imports) == 2
+    # The second of them was not begun: all of its records are looked at before.
+    assert len(fake.imports) == 1
 
 
 async def test_watch_is_an_iterator_that_may_be_left(fake: FakeServer) -> None:

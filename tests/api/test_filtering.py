@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,6 +15,8 @@ from ingot_server.pipeline import exporting
 from ingot_server.storage import records
 from ingot_server.storage.database import Database
 from tests.calling import Caller, reason_of
+
+MANUAL = Path(__file__).parents[2] / "docs" / "filters.md"
 
 
 async def write(caller: Caller, table: str, *rows: object, kind: str = "", **fields: Any) -> None:
@@ -97,6 +100,24 @@ async def test_filter_finds_by_every_name(people: Caller, filter: str, keys: lis
 @pytest.mark.parametrize("order", ["_points", "firstName", "birthday", "_email", "derived.email_domain", "_key desc"])
 async def test_order_is_by_every_name(people: Caller, order: str) -> None:
     assert await listed(people, "people", order_by=order) == ["id=2", "id=1"]
+
+
+@pytest.mark.parametrize("filter", MANUAL.read_text(encoding="utf-8").split("```")[1].strip().splitlines())
+async def test_examples_of_the_manual_are_read(people: Caller, filter: str) -> None:
+    await listed(people, "people", filter)
+
+
+async def test_a_day_is_its_first_moment(caller: Caller) -> None:
+    seen = field_pb2.Field(name="seen", type=field_pb2.FIELD_TYPE_TIMESTAMP)
+    await caller.tables.CreateTable(
+        ts.CreateTableRequest(table=table_pb2.Table(table="t", key_fields=["id"], fields=[seen]))
+    )
+    times = ["2026-01-01T23:59:59.999Z", "2026-01-02T00:00:00Z", "2026-01-02T00:00:01Z"]
+    await write(caller, "t", *({"id": time, "seen": time} for time in times))
+    assert await listed(caller, "t", "seen < 2026-01-02") == times[:1]
+    assert await listed(caller, "t", "seen >= 2026-01-02") == times[1:]
+    assert await listed(caller, "t", "_update_time >= 2026-01-02") == times
+    assert await listed(caller, "t", "_update_time < 2026-01-02") == []
 
 
 async def test_names_within_lists_are_known_too(caller: Caller) -> None:

@@ -11,6 +11,7 @@ from ingot_server.domain.tables import Table
 from ingot_server.pipeline.kinds.kind import DERIVED
 from ingot_server.pipeline.validation import merged_fields
 from ingot_server.pipeline.values import normal_text
+from ingot_server.pipeline.values.moments import beginning
 from ingot_server.rpc import paging
 from ingot_server.storage.imports import import_state_refused
 from ingot_server.storage.record_pages import After, Scope
@@ -56,6 +57,8 @@ def selection(table: Table, filter: str, order_by: str, staged: Scope | None = N
     )
 
     def normalise(type_: FieldType, text: str) -> str:
+        # A filter compares, so nothing has to be guessed: a day lies before all of its moments but the first.
+        text = beginning(text) if type_ is FieldType.TIMESTAMP else text
         # Unreadable is the ValueError that a filter expects.
         return normal_text(type_, table.rules.reading, text)
 

@@ -38,6 +38,11 @@ def date_reader(_: Reading) -> Reader:
     return read
 
 
+def beginning(text: str) -> str:
+    """The first moment of a day, as a time without an offset; any other text as it is."""
+    return f"{text}T00:00" if _DATE.fullmatch(text) else text
+
+
 def _is_day(text: str) -> bool:
     try:
         date.fromisoformat(text)

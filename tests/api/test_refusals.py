@@ -71,6 +71,29 @@ async def test_a_run_with_a_wrong_format_leaves_no_import(caller: Caller) -> Non
     assert not (await caller.imports.ListImports(pb.ListImportsRequest())).imports
 
 
+WITHOUT_FORMAT = pb.RunImportRequest(data=b"x")
+
+
+@pytest.mark.parametrize("message", [WITHOUT_FORMAT, pb.RunImportRequest(offset=-1), pb.RunImportRequest(offset=5)])
+async def test_a_run_that_is_refused_before_anything_is_kept_is_cancelled(
+    caller: Caller, message: pb.RunImportRequest
+) -> None:
+    message.spec.table = "t"
+    refused = await refusal(caller.imports.RunImport(iter([message])))
+    assert reason_of(refused).reason in ("INVALID_REQUEST", "OFFSET_GAP")
+    (left,) = (await caller.imports.ListImports(pb.ListImportsRequest())).imports
+    assert left.state == import_pb2.IMPORT_STATE_CANCELLED
+
+
+async def test_a_run_that_is_refused_later_or_can_be_repeated_stays_open(caller: Caller) -> None:
+    spec = import_pb2.ImportSpec(table="t", key_fields=["id"])
+    kept = pb.RunImportRequest(spec=spec, records=[record_pb2.Record(json=b'{"id": 1}')])
+    await refusal(caller.imports.RunImport(iter([kept, pb.RunImportRequest(finish=batch_pb2.Finish(total=2))])))
+    await refusal(caller.imports.RunImport(iter([pb.RunImportRequest(spec=spec, data=b"x", request_id="r")])))
+    states = {found.state for found in (await caller.imports.ListImports(pb.ListImportsRequest())).imports}
+    assert states == {import_pb2.IMPORT_STATE_RECEIVING}
+
+
 @pytest.mark.parametrize("first", [Upload(data=b"x"), Upload(format=NDJSON, data=b"x", offset=5)])
 async def test_a_first_message_that_is_refused_leaves_no_batch(caller: Caller, first: Upload) -> None:
     import_id = await caller.create()

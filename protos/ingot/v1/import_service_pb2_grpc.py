@@ -133,7 +133,8 @@ class ImportServiceServicer(object):
         The first message carries the spec. The call answers when everything is durable; processing goes on, see
         WatchImport. If the stream breaks, call again with the same `request_id`: what was committed is skipped. Without a
         `request_id` go on with UploadBatch, batch id `main`, and FinishImport; the import's id is in the initial metadata
-        as `ingot-import-id`.
+        as `ingot-import-id`. Without a `request_id` the import is cancelled if a message is refused (INVALID_REQUEST,
+        OFFSET_GAP, TOTAL_MISMATCH) before anything was committed: correct the call and make it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

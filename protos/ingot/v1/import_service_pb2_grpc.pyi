@@ -35,7 +35,8 @@ class ImportServiceStub:
     The first message carries the spec. The call answers when everything is durable; processing goes on, see
     WatchImport. If the stream breaks, call again with the same `request_id`: what was committed is skipped. Without a
     `request_id` go on with UploadBatch, batch id `main`, and FinishImport; the import's id is in the initial metadata
-    as `ingot-import-id`.
+    as `ingot-import-id`. Without a `request_id` the import is cancelled if a message is refused (INVALID_REQUEST,
+    OFFSET_GAP, TOTAL_MISMATCH) before anything was committed: correct the call and make it again.
     """
     GetImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.GetImportRequest, _import_service_pb2.GetImportResponse]
     """Returns an import as it stands. Needs `imports:read`."""
@@ -139,7 +140,8 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
         The first message carries the spec. The call answers when everything is durable; processing goes on, see
         WatchImport. If the stream breaks, call again with the same `request_id`: what was committed is skipped. Without a
         `request_id` go on with UploadBatch, batch id `main`, and FinishImport; the import's id is in the initial metadata
-        as `ingot-import-id`.
+        as `ingot-import-id`. Without a `request_id` the import is cancelled if a message is refused (INVALID_REQUEST,
+        OFFSET_GAP, TOTAL_MISMATCH) before anything was committed: correct the call and make it again.
         """
 
     @_abc_1.abstractmethod

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ingot.v1 import import_pb2, import_service_pb2_grpc
 from ingot.v1 import import_service_pb2 as pb
-from ingot_server.domain.errors import BatchUnfinished, InvalidRequest
+from ingot_server.domain.errors import BatchUnfinished, InvalidRequest, OffsetGap, TotalMismatch
 from ingot_server.domain.imports import Import, ImportState
 from ingot_server.domain.modes import WriteMode
 from ingot_server.pipeline.exporting import ErrorFileFormat, export_errors
@@ -65,8 +65,15 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         begun = beginning(first)
         import_id = await self._create(first.spec, first.request_id)
         await context.send_initial_metadata((("ingot-import-id", str(import_id)),))
-        batch = await open_batch(self._database, caller_account(), import_id, RUN_BATCH_ID, first, begun)
-        await self._receiver.receive(batch, pieces_of(first, request_iterator))
+        batch = None
+        try:
+            batch = await open_batch(self._database, caller_account(), import_id, RUN_BATCH_ID, first, begun)
+            await self._receiver.receive(batch, pieces_of(first, request_iterator))
+        except (InvalidRequest, OffsetGap, TotalMismatch):
+            # Whoever corrects the call makes another import, and would soon have as many as an account may have.
+            if not (first.request_id or (batch is not None and batch.committed_offset)):
+                await self._cancel(import_id)
+            raise
         if not batch.finished:
             raise BatchUnfinished(import_id=import_id, batch_id=RUN_BATCH_ID, committed_offset=batch.committed_offset)
         return pb.RunImportResponse(import_job=await self._finished(import_id))
@@ -110,8 +117,7 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
 
     async def CancelImport(self, request: pb.CancelImportRequest, context: Context) -> pb.CancelImportResponse:
         import_id = await self._changeable(request.import_id, goes_on=False)
-        await import_moves.import_cancel(self._database, caller_account(), import_id)
-        await self._end_if_due(import_id)
+        await self._cancel(import_id)
         return pb.CancelImportResponse(import_job=await self._import(import_id))
 
     async def DeleteImport(self, request: pb.DeleteImportRequest, context: Context) -> pb.DeleteImportResponse:
@@ -193,6 +199,10 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         await import_moves.import_finish(self._database, caller_account(), import_id)
         await self._end_if_due(import_id)
         return await self._import(import_id)
+
+    async def _cancel(self, import_id: int) -> None:
+        await import_moves.import_cancel(self._database, caller_account(), import_id)
+        await self._end_if_due(import_id)
 
     async def _end_if_due(self, import_id: int) -> None:
         if came_to := await end_if_due(self._database, import_id):

@@ -18,7 +18,7 @@ A table has one kind, GENERIC unless it is named; `ListKinds` and `ingot kinds` 
   Fields that a table declares are known by their exact names only.
 * A value is read as the field's type and stored in that type's normal form; [field.proto](../protos/ingot/v1/field.proto) explains each type.
   What cannot be read rejects the record with `INVALID_VALUE`; nothing is guessed.
-* Null is no value, and stored as null; the empty string, where the type is not TEXT, is as if the field were missing.
+* Null is no value, and stored as null; the empty string, where the field is not a single TEXT, is as if the field were missing.
   A record without a value for a required field is rejected with `TOO_LITTLE_INFORMATION`.
 * A single value for a list becomes a list of one.
 * Other fields are kept as they come, unless the table rejects unknown fields; a table can declare fields of its own.

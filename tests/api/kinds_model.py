@@ -448,7 +448,7 @@ def is_readable(value: Any) -> bool:
 
 def is_missing(spec: Spec, value: Any) -> bool:
     """Whether a value is as if the field were missing."""
-    return value == "" and (spec.type not in ("TEXT", "ANY") or bool(spec.pattern or spec.allowed))
+    return value == "" and (spec.type not in ("TEXT", "ANY") or bool(spec.many or spec.pattern or spec.allowed))
 
 
 # -------------------------------------------------------------------------------------------------------------- tables

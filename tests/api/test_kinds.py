@@ -335,6 +335,21 @@ async def test_the_strongest_name_decides_in_which_table_a_contact_is_found(call
     assert (await write(caller, "consents", *rows, kind="CONSENTS")).counts.created == 2
 
 
+async def test_an_empty_cell_is_no_list(caller: Caller) -> None:
+    tags = field_pb2.Field(name="colours", type=field_pb2.FIELD_TYPE_TEXT, many=True)
+    await caller.tables.CreateTable(
+        ts.CreateTableRequest(table=table_pb2.Table(table="t", key_fields=["id"], fields=[tags]))
+    )
+    await caller.run(
+        [{"id": 1, "colours": ""}, {"id": 2, "colours": "red,blue"}, {"id": 3, "colours": ["", "red"]}], "t"
+    )
+    assert await caller.table("t") == [
+        {"id": 1},
+        {"id": 2, "colours": ["red,blue"]},
+        {"id": 3, "colours": ["", "red"]},
+    ]
+
+
 async def test_names_of_a_kinds_fields_are_known_as_people_write_them(caller: Caller) -> None:
     rows = [{"ID": 1, "E-Mail": "a@example.org", "First Name": "Ada", "POSTAL_CODE": 1, "_birthDate": "1815-12-10"}]
     assert (await write(caller, "people", *rows, kind="CONTACTS")).counts.created == 1

@@ -171,7 +171,7 @@ class Field(_message.Message):
     A value for a field is read as the field's type and stored in that type's normal form. A value that cannot be read so
     rejects the record: with INVALID_VALUE (1002) for a field of the kind, with INVALID_CUSTOM_ATTRIBUTE (1001) for a
     declared one. Nothing is guessed. Null is no value, and stored as null. The empty string, where the type is not TEXT or
-    there is a pattern or allowed values, is as if the field were missing.
+    there is a list, a pattern or allowed values, is as if the field were missing.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

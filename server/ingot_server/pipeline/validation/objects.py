@@ -119,7 +119,7 @@ class ObjectReader:
                     else None
                 ),
                 code=ErrorCode.INVALID_CUSTOM_ATTRIBUTE if field.name in own else ErrorCode.INVALID_VALUE,
-                empty_is_missing=field.type not in _TEXTS or bool(field.allowed or field.pattern),
+                empty_is_missing=field.type not in _TEXTS or bool(field.many or field.allowed or field.pattern),
                 is_address=field.type in _ADDRESSES,
                 default=as_sent(field.default),
                 is_quick=not (field.many or field.fields or field.allowed or field.pattern),

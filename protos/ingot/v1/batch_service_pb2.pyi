@@ -54,7 +54,7 @@ class UploadBatchRequest(_message.Message):
 
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_record_pb2.Record]:
-        """Records, best hundreds to a message. A batch carries either records or data."""
+        """Records, best hundreds to a message, and at most 100,000. A batch carries either records or data."""
 
     @_builtins.property
     def finish(self) -> _batch_pb2.Finish:

@@ -146,7 +146,7 @@ class RunImportRequest(_message.Message):
 
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_record_pb2.Record]:
-        """Records. A stream carries either records or data."""
+        """Records, at most 100,000 to a message. A stream carries either records or data."""
 
     @_builtins.property
     def finish(self) -> _batch_pb2.Finish:

@@ -51,6 +51,9 @@ def _with_settings(table: Table, message: table_pb2.Table, paths: Sequence[str])
     violations = Violations()
     rules = table.rules
     if "fields" in paths:
+        # As text they take more than half of that. Each of a million fields without a name would be looked at.
+        if (size := message.ByteSize()) > 2 * RULES_BYTES_MAX:
+            raise InvalidRequest({"table.fields": f"expected at most {RULES_BYTES_MAX:,} bytes in all, got {size:,}"})
         rules = replace(rules, fields=_fields(message.fields, "table.fields", violations))
     if "unknown_fields" in paths:
         if message.unknown_fields not in field_pb2.UnknownFields.values():

@@ -72,6 +72,9 @@ _SANDBOX_REFUSED = frozenset(
 )
 """What would store something, or take it away, and has no form that does not."""
 
+REQUEST_BYTES_MAX = 2 * 1024 * 1024
+"""The most that a request without records needs: 1,000 keys to be deleted. With millions of elements in it, parsing it
+would keep others waiting."""
 GIVEN_UP_MANY = 10_000
 """After so many calls that were given up, large things are kept apart from what grpc.aio has lost with them."""
 
@@ -245,8 +248,11 @@ def _fault(method: str) -> Status:
 
 def _parser(handler: Handler) -> Callable[[bytes], Any]:
     deserialize: Any = handler.request_deserializer
+    carries_records = "records" in deserialize.__self__.DESCRIPTOR.fields_by_name
 
     def parse(message: bytes) -> Any:
+        if len(message) > REQUEST_BYTES_MAX and not carries_records:
+            raise InvalidRequest({"request": f"expected at most {REQUEST_BYTES_MAX:,} bytes, got {len(message):,}"})
         try:
             return deserialize(message)
         except DecodeError:

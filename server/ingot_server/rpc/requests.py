@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ingot.v1 import batch_pb2, field_pb2, import_pb2, import_service_pb2, record_error_pb2, record_pb2, write_mode_pb2
 from ingot_server.domain.errors import InvalidRequest
 from ingot_server.domain.fields import Reading
-from ingot_server.domain.formats import Compression, DataFormat, FileType
+from ingot_server.domain.formats import HEADER_BYTES_MAX, Compression, DataFormat, FileType
 from ingot_server.domain.imports import Budget, ImportSpec, ImportState
 from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.records import (
@@ -29,7 +29,7 @@ from ingot_server.domain.records import (
 )
 from ingot_server.domain.tables import Rules
 from ingot_server.pipeline.kinds import KINDS, use_of_table
-from ingot_server.pipeline.threads import LITTLE_BYTES, computed
+from ingot_server.pipeline.threads import LITTLE_BYTES, LITTLE_RECORDS, computed
 from ingot_server.pipeline.validation import merged_fields
 from ingot_server.pipeline.validation.declaring import key_field_violations
 from ingot_server.pipeline.values import is_country, is_locale, is_time_zone, shown
@@ -45,6 +45,8 @@ LABELS_MAX = 16
 LABEL_CHARACTERS_MAX = 63
 REQUEST_ID_CHARACTERS_MAX = 128
 WRITE_RECORDS_MAX = 1_000
+MESSAGE_RECORDS_MAX = 100_000
+"""How many records a message of an upload may carry: with millions of empty ones it would keep everybody waiting."""
 _ID_MAX = 2**63 - 1
 
 _TABLE = re.compile(r"[A-Za-z0-9_]{1,63}")
@@ -106,9 +108,9 @@ def record_key(text: str, path: str = "key") -> str:
     return text
 
 
-def key_fields(names: Iterable[str], path: str) -> tuple[str, ...]:
+def key_fields(names: Sequence[str], path: str) -> tuple[str, ...]:
     """Names of key fields. Raises InvalidRequest."""
-    named = tuple(names)
+    named = tuple(names[: KEY_FIELDS_MAX + 1])
     distinct = len(set(named)) == len(named) <= KEY_FIELDS_MAX
     if not distinct or not all(0 < len(name.encode()) <= KEY_FIELD_BYTES_MAX and "\0" not in name for name in named):
         expected = f"at most {KEY_FIELDS_MAX} different names of fields, each of 1 to {KEY_FIELD_BYTES_MAX} bytes"
@@ -231,11 +233,13 @@ def import_filter(request: import_service_pb2.ListImportsRequest) -> ImportFilte
     """Which imports to list. Raises InvalidRequest."""
     if request.table:
         table_name(request.table)
-    states = []
-    for state in request.states:
-        if state not in import_pb2.ImportState.values() or state == import_pb2.IMPORT_STATE_UNSPECIFIED:
-            raise InvalidRequest({"states": f"expected states of an import, got {state}"})
-        states.append(ImportState(import_pb2.ImportState.Name(state).removeprefix("IMPORT_STATE_")))
+    known = set(import_pb2.ImportState.values()) - {import_pb2.IMPORT_STATE_UNSPECIFIED}
+    if len(request.states) > len(known):
+        raise InvalidRequest({"states": f"expected at most {len(known)}, each once, got {len(request.states):,}"})
+    if unknown := set(request.states) - known:
+        raise InvalidRequest({"states": f"expected states of an import, got {min(unknown)}"})
+    names = map(import_pb2.ImportState.Name, request.states)
+    states = [ImportState(name.removeprefix("IMPORT_STATE_")) for name in names]
     return ImportFilter(
         table=request.table,
         states=states,
@@ -311,6 +315,8 @@ def _compression(message: batch_pb2.DataFormat) -> Compression | None:
 def _format(message: batch_pb2.DataFormat, type: FileType, compression: Compression, delimiter: str) -> DataFormat:
     if message.HasField("csv") and type is not FileType.CSV:
         raise InvalidRequest({"format.csv": "expected only with FILE_TYPE_CSV"})
+    if len(message.csv.columns) > HEADER_BYTES_MAX:
+        raise InvalidRequest({"format.csv.columns": f"expected names of at most {HEADER_BYTES_MAX:,} bytes together"})
     format = DataFormat(
         type=type,
         encoding=message.encoding or "utf-8",
@@ -342,12 +348,15 @@ def _uri_path(uri: str) -> str:
 
 
 async def record_texts(messages: Sequence[record_pb2.Record]) -> list[bytes]:
-    """The JSON texts of records."""
+    """The JSON texts of the records of a message. Raises InvalidRequest."""
+    if len(messages) > MESSAGE_RECORDS_MAX:
+        expected = f"expected at most {MESSAGE_RECORDS_MAX:,} in a message, got {len(messages):,}"
+        raise InvalidRequest({"records": f"{expected}: send several messages"})
     texts = [message.json for message in messages]
     if all(texts):
         return texts
     # Structures take a hundred times as long as texts, and one of them may have 300,000 fields.
-    is_little = sum(message.ByteSize() for message in messages) <= LITTLE_BYTES
+    is_little = len(messages) <= LITTLE_RECORDS and sum(message.ByteSize() for message in messages) <= LITTLE_BYTES
     return await computed(is_little, _texts, messages)
 
 
@@ -356,11 +365,11 @@ def _texts(messages: Iterable[record_pb2.Record]) -> list[bytes]:
 
 
 def _labels(labels: Mapping[str, str], path: str) -> dict[str, str]:
+    if len(labels) > LABELS_MAX:
+        raise InvalidRequest({path: f"expected at most {LABELS_MAX} labels, got {len(labels)}"})
     for key, value in labels.items():
         if not 0 < len(key) <= LABEL_CHARACTERS_MAX or len(value) > LABEL_CHARACTERS_MAX or "\0" in key + value:
             raise InvalidRequest({path: f"expected keys and values of at most {LABEL_CHARACTERS_MAX} characters"})
-    if len(labels) > LABELS_MAX:
-        raise InvalidRequest({path: f"expected at most {LABELS_MAX} labels, got {len(labels)}"})
     return dict(labels)
 
 

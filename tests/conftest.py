@@ -32,6 +32,8 @@ UNSAFE = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "512MB"}
 MEMORY = "/dev/shm"
 MEMORY_BYTES = 4_000_000_000
 """How much must be free there before the tests use it: several processes may run them at the same time."""
+CONNECTIONS = 12
+"""Of a server in the process of the tests."""
 _numbers = count(1)
 
 # Both are about time on the clock, which tells what else the machine does.
@@ -167,7 +169,9 @@ async def running_app(database_url: str, **settings: Any) -> AsyncIterator[App]:
         **settings,
     }
     statement_seconds = given.pop("statement_timeout_seconds", 60)
-    database = await Database.connect(database_url, max_connections=12, statement_timeout_seconds=statement_seconds)
+    database = await Database.connect(
+        database_url, max_connections=CONNECTIONS, statement_timeout_seconds=statement_seconds
+    )
     app = App(Settings(**given), database)
     await app.start()
     try:

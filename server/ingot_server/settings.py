@@ -41,7 +41,7 @@ class Settings(BaseSettings):
         str | None, Field(description="A PostgreSQL of your own (15 or newer); embedded PostgreSQL if not set.")
     ] = None
     database_connections: Annotated[
-        int, Field(ge=3, le=1000, description="How many connections to open at most, beside 3 for what takes long.")
+        int, Field(ge=3, le=1000, description="How many connections to open at most, beside 4 for what takes long.")
     ] = 16
     data_dir: Annotated[Path, Field(description="Where embedded PostgreSQL and the local API key live.")] = Field(
         default_factory=default_data_dir

@@ -7,18 +7,27 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from ingot.v1 import import_pb2
+from ingot.v1 import field_pb2, import_pb2, record_pb2, table_pb2
 from ingot.v1 import import_service_pb2 as im
+from ingot.v1 import record_service_pb2 as rs
+from ingot.v1 import table_service_pb2 as ts
 from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.pipeline import turn, worker
 from ingot_server.pipeline.rotation import ACCOUNTS_MAX, Rotation
+from ingot_server.rpc import record_service
 from ingot_server.storage.database import Database
 from tests.calling import Caller, records
-from tests.conftest import running_app
+from tests.conftest import CONNECTIONS, running_app
 from tests.faults.staging import commit, stage, stop_at
 
 MUCH = 20
+INDEX_WAITS = """
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database()
+      AND wait_event_type = 'Lock'
+      AND query LIKE '%CREATE INDEX%'
+"""
 SERVED = """
     SELECT account.name
     FROM chunk
@@ -48,6 +57,14 @@ async def served(database: Database, chunks: int) -> list[str]:
         await asyncio.sleep(0.02)
         rows = await database.fetch(SERVED)
     return [row["name"] for row in rows]
+
+
+async def index_waits(database: Database) -> None:
+    """Returns when an index is being made and waits for a transaction."""
+    rows: list[asyncpg.Record] = []
+    while not rows:
+        await asyncio.sleep(0.02)
+        rows = await database.fetch(INDEX_WAITS)
 
 
 async def test_an_account_with_much_queued_has_one_turn_before_another_has_its_first(
@@ -122,6 +139,63 @@ async def test_a_small_commit_does_not_wait_for_large_ones(
             assert len(found.imports) == 3
         for import_id in imports:
             assert (await large.ended(import_id)).state == import_pb2.IMPORT_STATE_SUCCEEDED
+
+
+async def test_a_small_commit_waits_neither_for_large_ones_nor_for_an_index(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "COMMITS", (None, None, 11))
+    long = await asyncpg.connect(database_url)
+    async with two_accounts(database_url, database) as (large, small):
+        rows = [{"id": "stop", "n": 1}, *({"id": row, "n": 1} for row in range(1, 12))]
+        for table in ("t0", "t1"):
+            await large.run([{"id": "stop", "n": 0}], table)
+        imports = [await stage(large, rows, table) for table in ("t0", "t1")]
+        little = await stage(small, [{"id": 1}])
+        async with long.transaction(isolation="repeatable_read"):
+            await long.execute("SELECT count(*) FROM record")
+            field = field_pb2.Field(name="n", type=field_pb2.FIELD_TYPE_INTEGER, indexed=True)
+            indexed = table_pb2.Table(table="indexed", key_fields=["id"], fields=[field])
+            await large.tables.CreateTable(ts.CreateTableRequest(table=indexed))
+            await index_waits(database)
+            async with stop_at(database_url) as stop:
+                for import_id in imports:
+                    await commit(large, import_id)
+                await stop.reached(2)
+                await commit(small, little)
+                async with asyncio.timeout(30):
+                    assert (await small.ended(little)).state == import_pb2.IMPORT_STATE_SUCCEEDED
+        for import_id in imports:
+            assert (await large.ended(import_id)).state == import_pb2.IMPORT_STATE_SUCCEEDED
+    await long.close()
+
+
+async def test_the_calls_of_one_account_leave_connections_to_others(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call holds a connection as a slow query does, until the other account has been served."""
+    held, served_other = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow(database: Database, *_arguments: object) -> tuple[list[object], bool]:
+        async with database.connection():
+            held.release()
+            await served_other.wait()
+        return [], False
+
+    monkeypatch.setattr(record_service.records, "record_page", slow)
+    async with two_accounts(database_url, database, workers=0) as (large, small):
+        for caller in (large, small):
+            await caller.records.WriteRecords(
+                rs.WriteRecordsRequest(table="t", key_fields=["id"], records=[record_pb2.Record(json=b'{"id": 1}')])
+            )
+        calls = [asyncio.ensure_future(large.records.ListRecords(rs.ListRecordsRequest(table="t"))) for _ in range(50)]
+        for _ in range(CONNECTIONS // 2):
+            await held.acquire()
+        got = await small.records.GetRecord(rs.GetRecordRequest(table="t", key="1"), timeout=30)
+        assert got.record.key == "1"
+        assert held.locked()
+        served_other.set()
+        await asyncio.gather(*calls)
 
 
 def test_whoever_was_served_longest_ago_comes_first_and_the_order_has_a_bound() -> None:

@@ -1,13 +1,17 @@
 """Finds and deletes single records, by their key or, where the kind has identifiers, by any of these."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ingot_server.domain.tables import Table
 from ingot_server.pipeline.kinds import KINDS
 from ingot_server.pipeline.values import Unreadable, normal_text
 from ingot_server.storage import identifiers, records, tables
-from ingot_server.storage.database import BRIEF_LOCK_SECONDS, Database
+from ingot_server.storage.database import BRIEF_LOCK_SECONDS, Database, Once
 from ingot_server.storage.records import StoredRecord
+
+if TYPE_CHECKING:
+    from ingot_server.storage.database import Connection
 
 
 async def find_record(database: Database, table: Table, key: str) -> StoredRecord | None:
@@ -28,19 +32,22 @@ async def delete_records(database: Database, table: Table, keys: Sequence[str], 
     texts = [text for text in spelled.values() if text]
     plain = [key for key, text in spelled.items() if not text]
 
-    async def attempt() -> int:
-        begun = database.rehearsal() if rehearsed else database.transaction(lock_timeout_seconds=BRIEF_LOCK_SECONDS)
-        async with begun as connection:
-            if not fields:
-                return await records.record_delete(connection, table_id, keys)
-            await tables.table_lock_identifiers(connection, table_id)
-            owners = await identifiers.identifier_find(connection, [table_id], texts)
-            doomed = sorted({*plain, *owners[table_id].values()})
-            held = await records.record_list_fields(connection, table_id, doomed, fields)
-            await identifiers.identifier_remove_of_records(connection, table_id, held)
-            return await records.record_delete(connection, table_id, doomed)
+    async def delete(connection: "Connection") -> int:
+        if not fields:
+            return await records.record_delete(connection, table_id, keys)
+        await tables.table_lock_identifiers(connection, table_id)
+        owners = await identifiers.identifier_find(connection, [table_id], texts)
+        doomed = sorted({*plain, *owners[table_id].values()})
+        held = await records.record_list_fields(connection, table_id, doomed, fields)
+        await identifiers.identifier_remove_of_records(connection, table_id, held)
+        return await records.record_delete(connection, table_id, doomed)
 
-    return await database.retrying(attempt)
+    async def rehearse() -> int:
+        async with database.rehearsal() as connection:
+            return await delete(connection)
+
+    once: Once[int] = Once(database, lock_timeout_seconds=BRIEF_LOCK_SECONDS)
+    return await database.retrying(rehearse if rehearsed else lambda: once.run(delete))
 
 
 def _identifier(table: Table, key: str) -> str:

@@ -21,7 +21,7 @@ from ingot_server.domain.errors import IngotError, ShuttingDown
 from ingot_server.domain.imports import Import
 from ingot_server.domain.progress import Counts
 from ingot_server.storage import batches, imports
-from ingot_server.storage.database import Database
+from ingot_server.storage.database import Database, served_for_all
 
 log = logging.getLogger(__name__)
 
@@ -159,18 +159,19 @@ class Feed(Generic[T]):
     async def _refresh(self, numbers: list[int], only: _Watcher[T] | None = None) -> None:
         """Shows the newest state to those watchers of `numbers` who are to be told of it, or to one watcher."""
         async with self._one_at_a_time:
-            found = await self._load(numbers)
-            for number in numbers:
-                state = found.get(number)
-                is_due = self._has_moved(number, state) or (only is None and self._is_time_for(number))
-                if not is_due and only is None:
-                    continue
-                shown = await self._grouped(number, state) if state is not None else None
-                if only is not None:
-                    only.show(shown)
-                if is_due:
-                    self._told_times[number] = time.monotonic()
-                    await _show(list(self._watchers.get(number, ())), shown)
+            with served_for_all():
+                found = await self._load(numbers)
+                for number in numbers:
+                    state = found.get(number)
+                    is_due = self._has_moved(number, state) or (only is None and self._is_time_for(number))
+                    if not is_due and only is None:
+                        continue
+                    shown = await self._grouped(number, state) if state is not None else None
+                    if only is not None:
+                        only.show(shown)
+                    if is_due:
+                        self._told_times[number] = time.monotonic()
+                        await _show(list(self._watchers.get(number, ())), shown)
 
     def _has_moved(self, number: int, state: T | None) -> bool:
         """Whether it has come to another state than was shown last, or was deleted."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ingot_server.domain.fields import Reading
 from ingot_server.domain.modes import WriteMode
@@ -15,8 +16,11 @@ from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.threads import LITTLE_BYTES, computed
 from ingot_server.pipeline.validation import validator
 from ingot_server.storage import records, tables
-from ingot_server.storage.database import BRIEF_LOCK_SECONDS, Database
+from ingot_server.storage.database import BRIEF_LOCK_SECONDS, Database, Once
 from ingot_server.storage.tables import TableUse
+
+if TYPE_CHECKING:
+    from ingot_server.storage.database import Connection
 
 _REHEARSAL = 0
 """The writer of what is never written."""
@@ -74,6 +78,7 @@ async def write_records(database: Database, account_id: int, order: WriteOrder) 
     use, texts = order.use, order.texts
     # Once it was so, it stays so for this call: what the first record names says nothing of one without `keys`.
     must_name_keys = False
+    once: Once[Applied | None] = Once(database, lock_timeout_seconds=BRIEF_LOCK_SECONDS)
 
     async def attempt() -> Written:
         nonlocal must_name_keys
@@ -93,7 +98,7 @@ async def write_records(database: Database, account_id: int, order: WriteOrder) 
                 async with database.transaction() as connection:
                     await tables.table_adopt_keys(connection, table.table_id, checked.prepared.named_keys)
                 continue
-            applied = await _applied(database, account_id, checked)
+            applied = await _applied(once, account_id, checked)
             if applied is not None:
                 return _written(checked, applied, len(texts))
 
@@ -119,13 +124,16 @@ def _checked(account_id: int, table: Table, order: WriteOrder, *, must_name_keys
     return _Checked(table, decoded, prepare(decoded.texts, target, decoded.keys))
 
 
-async def _applied(database: Database, account_id: int, checked: _Checked) -> Applied | None:
+async def _applied(once: Once[Applied | None], account_id: int, checked: _Checked) -> Applied | None:
     """What became of the records; None if the table has been changed meanwhile, and nothing was written."""
-    alone = bool(checked.prepared.target.rules.kind.identifiers)
-    async with database.transaction(lock_timeout_seconds=BRIEF_LOCK_SECONDS) as connection:
+
+    async def write(connection: "Connection") -> Applied | None:
+        alone = bool(checked.prepared.target.rules.kind.identifiers)
         if not await tables.table_hold(connection, account_id, checked.table, alone=alone):
             return None
         return await apply(connection, checked.prepared, -await records.record_next_write_call(connection))
+
+    return await once.run(write)
 
 
 def _written(checked: _Checked, applied: Applied, received: int) -> Written:

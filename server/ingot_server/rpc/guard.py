@@ -25,7 +25,7 @@ from ingot_server.rpc.known_keys import KnownKeys
 from ingot_server.rpc.quotas import Quotas
 from ingot_server.rpc.status import Status, status_of, status_of_fault
 from ingot_server.storage import accounts
-from ingot_server.storage.database import Database, DataRefused
+from ingot_server.storage.database import Database, DataRefused, account_served
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +157,7 @@ class Guard(aio.ServerInterceptor):
                 peer = peer_host(context.peer())
                 key = await self._admit(method, context.invocation_metadata(), peer)
                 _key.set(key)
+                account_served.set(key.account_id)
                 _peer.set(peer)
                 self._quotas.count_request(key.account_id)
                 async with self._quotas.room_for(key.account_id, streams=streams):

@@ -4,7 +4,9 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from weakref import WeakValueDictionary
 
 import asyncpg
 
@@ -22,6 +24,7 @@ _TRANSIENT_CLASSES = ("08", "28", "3D", "53", "57P", "58", "XX")
 _TRANSIENT_STATES = ("40001", "40P01", "40003", "55P03", "25006", "57014", "25P03", "55000")
 _REFUSED_CLASSES = ("22", "23", "54")
 _SET_LIMITS = "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS given (name, value)"
+_NUMBERED = "SELECT pg_current_xact_id()::text AS number, set_config('lock_timeout', $1, true)"
 STATEMENT_SECONDS = 60.0
 """How long a statement may take, where nothing else is said."""
 SILENCE_SECONDS = 5.0
@@ -29,11 +32,25 @@ SILENCE_SECONDS = 5.0
 the way to it is broken."""
 IDLE_SECONDS = 300.0
 """How long a connection is kept that nobody uses."""
-UNHURRIED_CONNECTIONS = 3
-"""Beside the others, for statements that may take an hour: of two commits, and of an index."""
+UNHURRIED_CONNECTIONS = 4
+"""Beside the others, for statements that may take an hour: of three commits, and of an index."""
 BRIEF_LOCK_SECONDS = 0.9
 """How long those who write a few records wait for others. PostgreSQL looks for deadlocks after a second, and ends
 whoever has waited so long: that must not be a commit, which has written for minutes, but whoever is in its way."""
+
+
+account_served: ContextVar[int | None] = ContextVar("account_served", default=None)
+"""The account whose call is being served; None where the server does its own work."""
+
+
+@contextmanager
+def served_for_all() -> Iterator[None]:
+    """What is done for a call here, others wait for too: it must not wait for the share of one account."""
+    before = account_served.set(None)
+    try:
+        yield
+    finally:
+        account_served.reset(before)
 
 
 class DataRefused(Exception):
@@ -85,6 +102,8 @@ class Database:
         self._unhurried = unhurried
         self._acquire_timeout_seconds = acquire_timeout_seconds
         self._statement_timeout_seconds = statement_timeout_seconds
+        self._share = max(1, pool.get_max_size() // 2)
+        self._shares: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
 
     @classmethod
     async def connect(
@@ -136,11 +155,16 @@ class Database:
     async def connection(self, *, unhurried: bool = False) -> "AsyncIterator[Connection]":
         """A connection; an unhurried one if its statements have no time limit, or a long one.
 
+        The calls of one account have half of the connections at most: however many they are, others are served.
+
         Raises DatabaseUnavailable if none is free in time, and if a statement gets no answer.
         """
         pool = self._unhurried if unhurried else self.pool
         with database_errors():
-            async with pool.acquire(timeout=self._acquire_timeout_seconds) as connection:
+            async with (
+                self._one_of_share(account_served.get()),
+                pool.acquire(timeout=self._acquire_timeout_seconds) as connection,
+            ):
                 try:
                     with ended_if_silent(connection):
                         yield connection
@@ -148,6 +172,19 @@ class Database:
                     # After a failover the others lead to the wrong server too, or nowhere, and none of them says so.
                     await pool.expire_connections()
                     raise
+
+    @asynccontextmanager
+    async def _one_of_share(self, account_id: int | None) -> "AsyncIterator[None]":
+        if account_id is None:
+            yield
+            return
+        share = self._shares.setdefault(account_id, asyncio.Semaphore(self._share))
+        async with asyncio.timeout(self._acquire_timeout_seconds):
+            await share.acquire()
+        try:
+            yield
+        finally:
+            share.release()
 
     @asynccontextmanager
     async def transaction(
@@ -203,6 +240,41 @@ class Database:
                 await asyncio.wait_for(pool.close(), timeout=10)
             except TimeoutError:
                 pool.terminate()
+
+
+class Once(Generic[T]):
+    """A transaction that takes effect once, however often it is tried: its outcome is known even if the answer to its
+    COMMIT is lost."""
+
+    def __init__(self, database: Database, *, lock_timeout_seconds: float) -> None:
+        self._database = database
+        self._lock_timeout_seconds = lock_timeout_seconds
+        self._last: tuple[str, T] | None = None
+
+    async def run(self, attempt: Callable[["Connection"], Awaitable[T]]) -> T:
+        """What `attempt` returns, or did in the run before, if that has taken effect. To be run in `retrying`."""
+        if self._last is not None:
+            number, outcome = self._last
+            if await self._has_committed(number):
+                return outcome
+            self._last = None
+        async with self._database.transaction() as connection:
+            number = await connection.fetchval(_NUMBERED, _milliseconds(self._lock_timeout_seconds))
+            outcome = await attempt(connection)
+            self._last = number, outcome
+        self._last = None
+        return outcome
+
+    async def _has_committed(self, number: str) -> bool:
+        try:
+            row = await self._database.fetchrow("SELECT pg_xact_status($1::text::xid8) AS status", number)
+        except DataRefused:
+            # After a failover to a server that never heard of it.
+            return False
+        assert row is not None  # noqa: S101 it has no FROM
+        if row["status"] == "in progress":
+            raise DatabaseUnavailable
+        return bool(row["status"] == "committed")
 
 
 @contextmanager

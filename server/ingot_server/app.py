@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -213,10 +215,17 @@ def _fetch_rules(settings: Settings) -> FetchRules:
     )
 
 
+def _give_fetchers_threads(settings: Settings) -> None:
+    """Gives fetchers threads beside those that compute: looking for the name of a host may take one for minutes."""
+    threads = min(32, (os.cpu_count() or 1) + 4) + settings.fetchers
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads, "asyncio"))
+
+
 @asynccontextmanager
 async def running(settings: Settings, *, shares_port: bool = False) -> AsyncIterator[App]:
     """A server that is up; it is drained at the end."""
     keep_heap_whole()
+    _give_fetchers_threads(settings)
     async with open_database(settings) as database:
         if settings.database_url is None:
             await take_leases_back(database)
@@ -236,6 +245,7 @@ async def working(settings: Settings) -> AsyncIterator[None]:
     """Workers and fetchers without an API; what they have in hand is finished at the end."""
     require_own_database(settings)
     keep_heap_whole()
+    _give_fetchers_threads(settings)
     async with open_database(settings) as database:
         app = App(settings, database)
         app.work()

@@ -80,6 +80,20 @@ time.time = lambda: clock() + seconds
 runpy.run_module("ingot_server", run_name="__main__")
 """
 """A server whose clock is wrong by so many hours."""
+NAMES = """
+import pathlib, runpy, socket, sys, time
+folder, look = pathlib.Path(sys.argv.pop(1)), socket.getaddrinfo
+def slow(host, *arguments, **options):
+    if not str(host).endswith(".slow.example"):
+        return look(host, *arguments, **options)
+    (folder / host).touch()
+    while not (folder / "answer").exists():
+        time.sleep(0.05)
+    raise socket.gaierror(socket.EAI_NONAME, "unknown")
+socket.getaddrinfo = slow
+runpy.run_module("ingot_server", run_name="__main__")
+"""
+"""A server that looks for some names in vain, until there is a file `answer` in a folder, where it notes them."""
 PROGRAM = ("-m", "ingot_server")
 
 
@@ -88,10 +102,15 @@ async def server_process(
     *arguments: str,
     log: int | IO[bytes] = asyncio.subprocess.PIPE,
     clock_hours_ahead: float | None = None,
+    slow_names: Path | None = None,
     **settings: object,
 ) -> AsyncIterator[ServerProcess]:
     """Starts a server that says its address; it is killed at the end if it still runs."""
-    program = PROGRAM if clock_hours_ahead is None else ("-c", CLOCK, str(clock_hours_ahead))
+    program: Sequence[str] = PROGRAM
+    if clock_hours_ahead is not None:
+        program = ("-c", CLOCK, str(clock_hours_ahead))
+    elif slow_names is not None:
+        program = ("-c", NAMES, str(slow_names))
     async with _process((*program, "serve", *arguments), settings, log) as (process, line):
         if not line.startswith("Ingot listens on "):
             said = await process.stderr.read() if process.stderr is not None else b""

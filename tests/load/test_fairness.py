@@ -15,7 +15,6 @@ from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.pipeline import turn, worker
 from ingot_server.pipeline.rotation import ACCOUNTS_MAX, Rotation
-from ingot_server.rpc import record_service
 from ingot_server.storage.database import Database
 from tests.calling import Caller, records
 from tests.conftest import CONNECTIONS, running_app
@@ -182,7 +181,7 @@ async def test_the_calls_of_one_account_leave_connections_to_others(
             await served_other.wait()
         return [], False
 
-    monkeypatch.setattr(record_service.records, "record_page", slow)
+    monkeypatch.setattr("ingot_server.storage.records.record_page", slow)
     async with two_accounts(database_url, database, workers=0) as (large, small):
         for caller in (large, small):
             await caller.records.WriteRecords(

@@ -102,11 +102,11 @@ async def test_a_message_of_millions_of_things_is_refused_and_keeps_nobody_waiti
     ):
         assert await crowd.create() == "1"
         path, sent, metadata = f"/ingot.v1.{method}", make(), [("x-api-key", crowd_key)]
-        call: Any
+        channel: Any = crowd.channel
         if method in STREAMS:
-            call = crowd.channel.stream_unary(path)(iter([sent]), metadata=metadata)
+            call = channel.stream_unary(path)(iter([sent]), metadata=metadata)
         else:
-            call = crowd.channel.unary_unary(path)(sent, metadata=metadata)
+            call = channel.unary_unary(path)(sent, metadata=metadata)
         answered = asyncio.ensure_future(call.code())
         while not answered.done():
             # It took up to a minute while each of them was looked at.

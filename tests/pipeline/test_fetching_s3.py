@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 import botocore.session
 import pytest
+from aiohttp import web
 
 from ingot_server.pipeline.fetching import Fetcher, FetchFailed, FetchRules, ReferenceRefused
 from ingot_server.pipeline.fetching.s3 import Signer
 from tests.conftest import skip_without
-from tests.pipeline.hosting import Behaviour, hosting, read, redirect, status
+from tests.pipeline.hosting import Behaviour, Host, hosting, read, redirect, status
 
 CONTENT = b"".join(b"%07d\n" % number for number in range(150_000))
 KEYS = {"AWS_ACCESS_KEY_ID": "ingot", "AWS_SECRET_ACCESS_KEY": "ingot-secret"}
@@ -251,4 +252,19 @@ async def test_redirects_of_the_service_are_not_followed() -> None:
         fetcher = Fetcher(rules_of(f"http://127.0.0.1:{host.port}"))
         with pytest.raises(FetchFailed, match="HTTP 302 Found"):
             await read(fetcher, "s3://imports/contacts.csv")
+        await fetcher.close()
+
+
+async def test_an_error_without_an_end_is_not_read_to_its_end() -> None:
+    async def endless(host: Host, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=403)
+        await response.prepare(request)
+        while True:
+            await response.write(b"<Error><Code>AccessDenied</Code></Error>" * 1_000)
+
+    async with hosting(CONTENT, endless) as host:
+        fetcher = Fetcher(rules_of(f"http://127.0.0.1:{host.port}"))
+        async with asyncio.timeout(30):
+            with pytest.raises(FetchFailed, match="HTTP 403 Forbidden"):
+                await read(fetcher, "s3://imports/contacts.csv")
         await fetcher.close()

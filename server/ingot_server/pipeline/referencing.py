@@ -181,7 +181,10 @@ class Fetching:
         except UploadConflict:
             # Somebody else fetches the batch, or our own commit was lost on its way: the committed offset will tell.
             await references.reference_release(self._database, lease)
-        except (ShuttingDown, DatabaseUnavailable, QueueFull, asyncio.CancelledError):
+        except QueueFull:
+            # The lease is left to run out: to go on, the host is asked anew, and a workbook is copied anew.
+            raise
+        except (ShuttingDown, DatabaseUnavailable, asyncio.CancelledError):
             with suppress(DatabaseUnavailable):
                 await references.reference_release(self._database, lease)
             raise

@@ -25,6 +25,7 @@ logging.getLogger("botocore").setLevel(logging.INFO)
 SIGNED_SECONDS = 900
 """How long an address can be used: until the request is made. An answer may take longer."""
 _CODE_ELEMENT = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
+_ANSWER_BYTES_MAX = 65_536
 _REGION_ELEMENT = re.compile(rb"<Region>([a-z0-9-]{1,32})</Region>")
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
 
@@ -126,5 +127,8 @@ class S3Source(HttpSource):
         return status_text(response.status) + (f" ({code[1].decode()})" if code else "")
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        body = b""
         with self._connections.faults():
-            return await response.read()
+            while len(body) < _ANSWER_BYTES_MAX and (piece := await response.content.read(_ANSWER_BYTES_MAX)):
+                body += piece
+        return body

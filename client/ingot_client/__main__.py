@@ -4,8 +4,6 @@ import io
 import os
 import sys
 
-from ingot_client._cli.app import app
-
 
 def main() -> None:
     """Runs the command line of this process."""
@@ -15,7 +13,13 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that knows only some characters must not end the command.
             stream.reconfigure(errors="backslashreplace")
-    app(prog_name="ingot")
+    try:
+        from ingot_client._cli.app import app  # noqa: PLC0415 - an interrupt of this half second is told as any other
+
+        app(prog_name="ingot")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

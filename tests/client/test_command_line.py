@@ -323,6 +323,14 @@ async def test_missing_key_is_explained(ingot: Command, monkeypatch: pytest.Monk
     assert err.decode().startswith("error: no API key: looked in the argument api_key (--api-key), INGOT_API_KEY and ")
 
 
+async def test_interrupt_at_the_very_beginning_is_told_as_any_other(
+    ingot: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    assert await ingot("imports") == Ran(130, "", "interrupted\n")
+
+
 async def test_interrupted_import_says_how_to_go_on(fake: FakeServer, ingot: Command, rows: Path) -> None:
     fake.script.append(Call(keep=2))
     fake.committing.clear()

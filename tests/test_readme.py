@@ -115,6 +115,21 @@ async def test_the_walk_along_the_command_line_ends_as_it_says(caller: Caller, t
     assert "CELL_COUNT" in (tmp_path / "errors.csv").read_text()
 
 
+async def test_demo_that_is_interrupted_says_so_last(tmp_path: Path) -> None:
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples/demo").write_bytes((ROOT / "examples/demo").read_bytes())
+    # A server is running already, and a command is interrupted so early that Python itself tells it.
+    (tmp_path / "address").write_text("127.0.0.1:1")
+    ingot = tmp_path / ".venv/bin/ingot"
+    ingot.parent.mkdir(parents=True)
+    ingot.write_text('#!/bin/sh\n[ "$1" = imports ] || { kill -INT $PPID; echo KeyboardInterrupt >&2; exit 1; }\n')
+    ingot.chmod(0o755)
+    output = await run_shell(
+        f"code=0; bash {tmp_path}/examples/demo || code=$?; [ $code -eq 130 ]", INGOT_DATA_DIR=str(tmp_path)
+    )
+    assert output.splitlines()[-3:] == ["KeyboardInterrupt", "", "Interrupted: the demo ends here."]
+
+
 async def test_the_options_of_imports_work_from_python(caller: Caller, tmp_path: Path) -> None:
     script = tmp_path / "options.py"
     script.write_text(block_with("reconcile=", "python"))

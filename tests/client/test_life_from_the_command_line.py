@@ -253,6 +253,34 @@ async def test_records_that_could_not_be_read_are_told_when_the_others_are_tried
     ]
 
 
+@pytest.mark.parametrize(
+    ("type_", "data", "code", "advice"),
+    [
+        (
+            "json",
+            b'[{"id":1,"keys":["id"]},{"id":',
+            3,
+            "The file could not be read to its end: mend it there, and import all of it again.",
+        ),
+        (
+            "ndjson",
+            b'{"id":1}\n{}\n',
+            4,
+            "Nothing says which fields are the key: import it again with --key FIELD, or with --kind KIND.",
+        ),
+    ],
+)
+async def test_no_retry_is_advised_where_it_cannot_help(
+    caller: Caller, type_: str, data: bytes, code: int, advice: str
+) -> None:
+    done = await ran(caller, "import", "-", "--type", type_, "--table", "t", stdin=data)
+    assert done.code == code
+    assert done.err.splitlines() == ["Rejected records: ingot errors 1", advice]
+    assert (await ran(caller, "show", "1")).err == done.err
+    nothing = await ran(caller, "retry", "1")
+    assert (nothing.code, nothing.err.splitlines()[1:]) == (1, [advice])
+
+
 @pytest.mark.parametrize("format_", ["csv", "ndjson"])
 async def test_mended_records_go_where_they_were_rejected_and_replace_nothing(
     caller: Caller, people: Path, format_: str

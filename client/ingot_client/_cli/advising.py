@@ -18,7 +18,9 @@ def next_steps(job: Import) -> Iterator[str]:
     name, table = plain(job.import_id), plain(job.table)
     if job.counts.rejected:
         yield f"Rejected records: ingot errors {name}"
-        if _only_rejects_are_missing(job):
+        if job.final and (otherwise := _instead_of_retry(job)):
+            yield otherwise
+        elif _only_rejects_are_missing(job):
             yield f"Mend them: ingot errors {name} --rejects -o mend.csv, and then: ingot retry {name} mend.csv"
             if _lacked_others(job):
                 unread = f" (without the {job.upload.rejected:,} that could not be read)" if job.upload.rejected else ""
@@ -56,7 +58,18 @@ def nothing_to_retry(original: Import, error: NothingToRetry) -> tuple[str, str]
     name = plain(original.import_id)
     if not original.counts.rejected:
         return f"import {name} has rejected no record", ""
-    return f"none of the {original.counts.rejected:,} records that import {name} rejected could be read", advice(error)
+    why = f"none of the {original.counts.rejected:,} records that import {name} rejected could be read"
+    return why, _instead_of_retry(original) or advice(error)
+
+
+def _instead_of_retry(job: Import) -> str:
+    """What to do where mending the rejected records does not help; empty if it may."""
+    if any(group.code == "UNREADABLE_REST" for group in job.error_groups):
+        return "The file could not be read to its end: mend it there, and import all of it again."
+    keyless = any((group.code, group.field) == ("MISSING_KEY", "keys") for group in job.error_groups)
+    if keyless and job.counts.rejected == job.counts.received:
+        return "Nothing says which fields are the key: import it again with --key FIELD, or with --kind KIND."
+    return ""
 
 
 def _only_rejects_are_missing(job: Import) -> bool:

@@ -281,6 +281,14 @@ async def test_no_retry_is_advised_where_it_cannot_help(
     assert (nothing.code, nothing.err.splitlines()[1:]) == (1, [advice])
 
 
+async def test_wrong_encoding_is_answered_by_the_option_for_it(caller: Caller) -> None:
+    args = ("import", "-", "--type", "csv", "--table", "t", "--key", "id")
+    data = "id,name\n1,Ada\n2,Zoë\n".encode("latin-1")
+    done = await ran(caller, *args, stdin=data)
+    assert (done.code, done.err.count("--encoding latin-1")) == (3, 1)
+    assert (await ran(caller, *args, "--encoding", "latin-1", stdin=data)).err == ""
+
+
 @pytest.mark.parametrize("format_", ["csv", "ndjson"])
 async def test_mended_records_go_where_they_were_rejected_and_replace_nothing(
     caller: Caller, people: Path, format_: str

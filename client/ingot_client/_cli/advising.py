@@ -27,6 +27,8 @@ def next_steps(job: Import) -> Iterator[str]:
                 yield f"When what was not found is there, try them again as they are: ingot retry {name}{unread}"
         elif job.final and job.state != "CANCELLED" and not job.validate_only:
             yield "Mend the data, and import all of it again."
+        if any(group.code == "INVALID_ENCODING" for group in job.error_groups):
+            yield "If the file is in another encoding, import it again, and say which: --encoding latin-1, for example."
     if has_warnings(job):
         yield f"Warnings: ingot errors {name} --severity warning"
     if job.state == "PROCESSING":

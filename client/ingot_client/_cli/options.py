@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -49,6 +49,9 @@ Output = Annotated[
 OrderBy = Annotated[
     str, typer.Option(metavar="FIELD", help="Order by this field, as in points or 'points desc'; by key if not given.")
 ]
+
+NOT_JSON: Final = (".csv", ".tsv", ".xlsx", ".xlsm", ".xls", ".parquet", ".gz", ".zst")
+"""Suffixes of files that hold something else than JSON."""
 
 
 def names(parts: list[str] | None) -> list[str]:

@@ -120,6 +120,8 @@ def export(
     """Print the records of a table, all or those that a filter finds, as JSON, one per line; or save them as a file."""
     session = session_of(context)
     output = options.named_file(output)
+    if output is not None and output.name.lower().endswith(options.NOT_JSON):
+        raise typer.BadParameter("only NDJSON can be written: say FILE.ndjson", param_hint="--output")
     with session.client() as ingot:
         target = output if output is not None else stdout_file(json=True)
         ingot.export_records(table, target, filter=filter_, order_by=order_by, **_shown(staged, deleted=deleted))

@@ -221,6 +221,8 @@ async def test_import_that_need_not_be_watched(ingot: Command, rows: Path) -> No
         (["retry", "1", "no-such-file.csv"], "there is no file 'no-such-file.csv'"),
         (["records", "list", "t", "--deleted"], "say --staged IMPORT too"),
         (["records", "write", "t", "--mode", "x"], "--mode"),
+        (["records", "write", "t", "few.csv"], "use `ingot import`"),
+        (["records", "write", "t", "few.ndjson.gz"], "use `ingot import`"),
         (["records", "export", "t", "-o", "a.csv"], "only NDJSON can be written"),
         (["records", "export", "t", "-o", "a.XLSX"], "only NDJSON can be written"),
         (["errors", "1", "--rejects", "--code", "1002"], "--code: a file has all of them"),

@@ -42,6 +42,8 @@ def write(
     The key, the kind, the country, the time zone and the locale are the table's if they are not given.
     """
     session = session_of(context)
+    if file.lower().endswith(options.NOT_JSON):
+        raise typer.BadParameter("this reads JSON; use `ingot import` for other files", param_hint="FILE")
     given = writing.read_records(file)
     rules: dict[str, Any] = {
         "kind": options.kind_name(kind) or "",

@@ -341,6 +341,19 @@ async def test_a_file_called_minus_is_stdout(caller: Caller, people: Path, monke
     assert [path.name for path in people.parent.iterdir()] == ["people.csv"]
 
 
+async def test_lists_that_stop_at_their_limit_say_so(caller: Caller, people: Path) -> None:
+    records = ("records", "list", "people", "--limit")
+    assert (await ran(caller, *records, "2")).err == (
+        "There are more: say --limit N, or `ingot records export people` for all.\n"
+    )
+    assert (await ran(caller, *records, "3")).err == ""
+    assert (await ran(caller, *records, "2", "--json")).err == ""
+    assert (await ran(caller, "imports", "--limit", "1")).err == ""
+    await ran(caller, "import", str(people), "--table", "people")
+    assert (await ran(caller, "imports", "--limit", "1")).err == "There are older ones: say --limit N.\n"
+    assert (await ran(caller, "imports", "--limit", "1", "--json")).err == ""
+
+
 async def test_nothing_wrong_is_said_to_be_so(caller: Caller, people: Path) -> None:
     assert (await ran(caller, "errors", "1")).err == "no errors and no warnings\n"
     assert (await ran(caller, "errors", "1", "--severity", "warning")).err == "none of these is listed\n"

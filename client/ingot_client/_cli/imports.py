@@ -62,6 +62,7 @@ def list_imports(
             page_size=min(limit, 1000),
         )
         found = list(islice(jobs, limit))
+        more = not session.json and next(jobs, None) is not None
     if session.json:
         for job in found:
             show_message(job.message)
@@ -87,6 +88,8 @@ def list_imports(
         ),
         optional=("PENDING", "DROPPED", "MADE AS"),
     )
+    if more:
+        say("There are older ones: say --limit N.")
 
 
 def show_import(context: typer.Context, import_id: ImportId) -> None:

@@ -107,6 +107,8 @@ def list_records(
                 show_message(record.message)
             else:
                 show_json(record.json)
+        if not session.json and next(found, None) is not None:
+            say(f"There are more: say --limit N, or `ingot records export {plain(table)}` for all.")
 
 
 @app.command("export")

@@ -12,6 +12,7 @@ from ingot_client._files import file_format, opened
 from ingot_client._formats import FileOptions, reference_format
 from ingot_client._paging import Pages
 from ingot_client._sources import Source, record_source
+from ingot_client._translating import filled
 from ingot_client._uploading import OnProgress, Upload
 from ingot_client._views import Batch
 
@@ -70,21 +71,21 @@ class BatchCalls:
 
     async def get_batch(self, import_id: str, batch_id: str) -> Batch:
         """The batch as it stands."""
-        request = GetBatchRequest(import_id=import_id, batch_id=batch_id)
+        request = filled(GetBatchRequest, import_id=import_id, batch_id=batch_id)
         return Batch.read((await self._connection.call(self._connection.batches.GetBatch, request)).batch)
 
     def list_batches(self, import_id: str, *, page_size: int = 0) -> Pages[Batch]:
         """The batches of an import in the order of their creation. Their stages carry no error groups."""
 
         async def fetch(token: str) -> tuple[Sequence[Batch], str]:
-            request = ListBatchesRequest(import_id=import_id, page_size=page_size, page_token=token)
+            request = filled(ListBatchesRequest, import_id=import_id, page_size=page_size, page_token=token)
             page = await self._connection.call(self._connection.batches.ListBatches, request)
             return [Batch.read(message) for message in page.batches], page.next_page_token
 
         return Pages(fetch)
 
     async def _refer(self, import_id: str, batch_id: str, uri: str, form: DataFormat) -> Batch:
-        request = ReferenceBatchRequest(import_id=import_id, batch_id=batch_id, uri=uri, format=form)
+        request = filled(ReferenceBatchRequest, import_id=import_id, batch_id=batch_id, uri=uri, format=form)
         return Batch.read((await self._connection.call(self._connection.batches.ReferenceBatch, request)).batch)
 
     async def _upload(

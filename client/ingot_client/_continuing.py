@@ -15,6 +15,7 @@ from ingot_client._formats import FileOptions
 from ingot_client._importing import Tell, WholeImports
 from ingot_client._options import spec_again
 from ingot_client._patience import Patience
+from ingot_client._translating import filled
 from ingot_client._uploading import OnProgress
 from ingot_client._views import Import, Progress
 
@@ -28,7 +29,7 @@ class ContinuedImports(WholeImports):
         They are processed again, by what the table holds now, so the counts may end differently from what was looked
         at. An import that is being committed, or was, is no error. With `wait=False` it returns at once.
         """
-        request = CommitImportRequest(import_id=import_id)
+        request = filled(CommitImportRequest, import_id=import_id)
         method = self._connection.imports.CommitImport
         job = Import.read((await self._connection.call(method, request, Patience(self._retry_timeout))).import_job)
         return await self._seen_through(job, on_progress, wait=wait)
@@ -48,7 +49,7 @@ class ContinuedImports(WholeImports):
         same import. Records that could not be read have to be mended first: see `export_rejects`, `import_mended`.
         """
         # With an id made up here a lost answer can be asked for again without making a second import.
-        request = RetryImportRequest(import_id=import_id, request_id=request_id or str(uuid4()))
+        request = filled(RetryImportRequest, import_id=import_id, request_id=request_id or str(uuid4()))
         job = Import.read((await self._connection.call(self._connection.imports.RetryImport, request)).import_job)
         return await self._seen_through(job, on_progress, wait=wait)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from google.protobuf.json_format import ParseDict, ParseError
 
 from ingot.v1 import field_pb2, table_pb2
-from ingot_client._translating import moment, names, number, spelled, stamp, type_of, value, value_message, word
+from ingot_client._translating import filled, moment, names, number, spelled, stamp, type_of, value, value_message, word
 from ingot_client._views import Reading
 
 TYPE_PREFIX: Final = "FIELD_TYPE_"
@@ -77,7 +77,8 @@ class Field:
 
     def write(self) -> field_pb2.Field:
         """The message that declares the field."""
-        return field_pb2.Field(
+        return filled(
+            field_pb2.Field,
             name=self.name,
             type=number(field_pb2.FieldType, self.type, TYPE_PREFIX),
             required=self.required,
@@ -214,8 +215,8 @@ class BlockedValue:
 
     def write(self) -> table_pb2.BlockedValue:
         """The message that names the value."""
-        return table_pb2.BlockedValue(
-            type=blocked_type(self.type), value=self.value, create_time=stamp(self.create_time)
+        return filled(
+            table_pb2.BlockedValue, type=blocked_type(self.type), value=self.value, create_time=stamp(self.create_time)
         )
 
 

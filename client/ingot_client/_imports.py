@@ -18,7 +18,7 @@ from ingot_client._options import ImportOptions, import_spec
 from ingot_client._outcomes import RecordError
 from ingot_client._paging import Pages
 from ingot_client._patience import Patience
-from ingot_client._translating import names, number, stamp
+from ingot_client._translating import filled, names, number, stamp
 from ingot_client._views import Import
 from ingot_client._watching import OnTrouble, follow
 
@@ -49,12 +49,12 @@ class ImportCalls:
 
     async def _create_import(self, spec: ImportSpec, request_id: str | None) -> Import:
         # With an id made up here a lost answer can be asked for again without making a second import.
-        request = pb.CreateImportRequest(spec=spec, request_id=request_id or str(uuid4()))
+        request = filled(pb.CreateImportRequest, spec=spec, request_id=request_id or str(uuid4()))
         return Import.read((await self._connection.call(self._connection.imports.CreateImport, request)).import_job)
 
     async def get_import(self, import_id: str) -> Import:
         """The import as it stands."""
-        request = pb.GetImportRequest(import_id=import_id)
+        request = filled(pb.GetImportRequest, import_id=import_id)
         return Import.read((await self._connection.call(self._connection.imports.GetImport, request)).import_job)
 
     def list_imports(
@@ -74,7 +74,8 @@ class ImportCalls:
         numbers = [number(ImportState, state, "IMPORT_STATE_") for state in names(states)]
 
         async def fetch(token: str) -> tuple[Sequence[Import], str]:
-            request = pb.ListImportsRequest(
+            request = filled(
+                pb.ListImportsRequest,
                 table=table,
                 states=numbers,
                 labels=labels,
@@ -112,18 +113,18 @@ class ImportCalls:
 
     async def finish(self, import_id: str) -> Import:
         """Declares that no more batches will come. An import that is finished already is returned as it is."""
-        request = pb.FinishImportRequest(import_id=import_id)
+        request = filled(pb.FinishImportRequest, import_id=import_id)
         method = self._connection.imports.FinishImport
         return Import.read((await self._connection.call(method, request, Patience(self._retry_timeout))).import_job)
 
     async def cancel(self, import_id: str) -> Import:
         """Cancels an import that has not ended. What was written stays written; of a staged import that is nothing."""
-        request = pb.CancelImportRequest(import_id=import_id)
+        request = filled(pb.CancelImportRequest, import_id=import_id)
         return Import.read((await self._connection.call(self._connection.imports.CancelImport, request)).import_job)
 
     async def delete(self, import_id: str) -> None:
         """Deletes an import that has ended, with its batches and errors. The records that it wrote stay."""
-        request = pb.DeleteImportRequest(import_id=import_id)
+        request = filled(pb.DeleteImportRequest, import_id=import_id)
         await self._connection.delete(self._connection.imports.DeleteImport, request, ImportNotFound)
 
     def list_errors(
@@ -147,7 +148,8 @@ class ImportCalls:
         severity_number = number(ErrorSeverity, severity, "ERROR_SEVERITY_")
 
         async def fetch(token: str) -> tuple[Sequence[RecordError], str]:
-            request = pb.ListImportErrorsRequest(
+            request = filled(
+                pb.ListImportErrorsRequest,
                 import_id=import_id,
                 batch_id=batch_id,
                 stage=stage_number,
@@ -173,7 +175,7 @@ class ImportCalls:
 
         A path gets the file only when it is complete.
         """
-        request = pb.ExportImportErrorsRequest(import_id=import_id, format=_export_format(format))
+        request = filled(pb.ExportImportErrorsRequest, import_id=import_id, format=_export_format(format))
         stream = self._connection.stream(self._connection.imports.ExportImportErrors, request)
         return await export(stream, target)
 
@@ -189,7 +191,7 @@ class ImportCalls:
         The file is to be mended, with a spreadsheet if it is CSV, and imported again: see `retry`. What was added to
         the records, the fields that begin with `ingot:`, may stay. A path gets the file only when it is complete.
         """
-        request = pb.ExportImportRejectsRequest(import_id=import_id, format=_export_format(format))
+        request = filled(pb.ExportImportRejectsRequest, import_id=import_id, format=_export_format(format))
         stream = self._connection.stream(self._connection.imports.ExportImportRejects, request)
         # By this mark Excel knows that the file is UTF-8, and Ingot takes it away again.
         return await export(stream, target, mark=codecs.BOM_UTF8 if format.lower() == "csv" else b"")

@@ -6,7 +6,7 @@ from typing import Final, TypedDict, cast
 from ingot.v1.import_pb2 import ImportSpec, Reconcile
 from ingot.v1.write_mode_pb2 import WriteMode
 from ingot_client._formats import FileOptions
-from ingot_client._translating import names, number, spelled
+from ingot_client._translating import filled, names, number, spelled
 from ingot_client._views import MENDED_FROM, Import, Reading
 
 LABELS_MAX: Final = 16
@@ -81,7 +81,8 @@ def import_spec(
     max_error_ratio: float | None = None,
 ) -> ImportSpec:
     """The message that says what an import is to do."""
-    return ImportSpec(
+    return filled(
+        ImportSpec,
         table=table,
         key_fields=names(key_fields),
         kind=spelled(kind),

@@ -11,7 +11,7 @@ from ingot_client._exporting import Target, export
 from ingot_client._options import write_mode
 from ingot_client._outcomes import Deleted, StoredRecord, Written
 from ingot_client._paging import Pages
-from ingot_client._translating import names, number, spelled
+from ingot_client._translating import filled, names, number, spelled
 from ingot_client._views import Reading
 
 
@@ -38,7 +38,8 @@ class RecordCalls:
         Faulty records are returned with their errors; the others are written, some maybe with a warning.
         """
         encoded = [Record(json=encode_record(record, index)) for index, record in enumerate(records)]
-        request = pb.WriteRecordsRequest(
+        request = filled(
+            pb.WriteRecordsRequest,
             table=table,
             key_fields=names(key_fields),
             records=encoded,
@@ -54,7 +55,7 @@ class RecordCalls:
 
         Where the kind has identifiers, any of them with its value is a key too, as in `email:ada@example.org`.
         """
-        request = pb.GetRecordRequest(table=table, key=key)
+        request = filled(pb.GetRecordRequest, table=table, key=key)
         return StoredRecord.read((await self._connection.call(self._connection.records.GetRecord, request)).record)
 
     def list_records(
@@ -78,7 +79,8 @@ class RecordCalls:
         staged_part = number(pb.StagedPart, part, "STAGED_PART_")
 
         async def fetch(token: str) -> tuple[Sequence[StoredRecord], str]:
-            request = pb.ListRecordsRequest(
+            request = filled(
+                pb.ListRecordsRequest,
                 table=table,
                 filter=filter,
                 order_by=order_by,
@@ -107,7 +109,8 @@ class RecordCalls:
         All records, or those that a filter finds, or what a staged import would do: see `list_records`.
         A path gets the file only when it is complete. Records that change meanwhile appear in their old or new form.
         """
-        request = pb.ExportRecordsRequest(
+        request = filled(
+            pb.ExportRecordsRequest,
             table=table,
             filter=filter,
             order_by=order_by,
@@ -119,5 +122,5 @@ class RecordCalls:
 
     async def delete_records(self, table: str, keys: Iterable[str]) -> Deleted:
         """Deletes the records with these keys, 1 to 1,000, and says how many there were. See `get_record` for keys."""
-        request = pb.DeleteRecordsRequest(table=table, keys=names(keys))
+        request = filled(pb.DeleteRecordsRequest, table=table, keys=names(keys))
         return Deleted.read(await self._connection.call(self._connection.records.DeleteRecords, request))

@@ -1,18 +1,20 @@
 """Calls about tables: their rules, the kinds there are, and what is blocked in all of them."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from ingot.v1 import table_service_pb2 as pb
-from ingot.v1.field_pb2 import ReadingOptions, UnknownFields
+from ingot.v1.field_pb2 import UnknownFields
 from ingot.v1.table_pb2 import BlockedValue as BlockedValueMessage
 from ingot.v1.table_pb2 import Table as TableMessage
 from ingot_client._connection import Connection
 from ingot_client._definitions import BlockedValue, FieldLike, Kind, Table, blocked_type, written_fields
 from ingot_client._errors import TableNotFound
 from ingot_client._paging import Pages
-from ingot_client._translating import names, number, spelled, type_of
+from ingot_client._translating import filled, names, number, spelled, type_of
+from ingot_client._views import Reading
 
 
 class TableCalls:
@@ -38,20 +40,21 @@ class TableCalls:
         its kind: a `Field` each, or a dict such as `{"name": "points", "type": "INTEGER"}`. Other fields are kept,
         unless `unknown_fields` is REJECT. See `Reading` for the rest. Words may be in any case.
         """
-        message = TableMessage(
+        message = filled(
+            TableMessage,
             table=table,
             kind=spelled(kind),
             key_fields=names(key_fields),
             fields=written_fields(fields),
             unknown_fields=_unknown_fields(unknown_fields),
-            reading=ReadingOptions(country=country, time_zone=time_zone, locale=locale),
+            reading=Reading(country, time_zone, locale).write(),
         )
         request = pb.CreateTableRequest(table=message)
         return Table.read((await self._connection.call(self._connection.tables.CreateTable, request)).table)
 
     async def get_table(self, table: str) -> Table:
         """The table with this name."""
-        request = pb.GetTableRequest(table=table)
+        request = filled(pb.GetTableRequest, table=table)
         return Table.read((await self._connection.call(self._connection.tables.GetTable, request)).table)
 
     def list_tables(self, *, page_size: int = 0) -> Pages[Table]:
@@ -81,7 +84,7 @@ class TableCalls:
         Kind and key fields can be changed only while the table has no record and no unfinished import, else TableInUse.
         If not all of `country`, `time_zone` and `locale` are given, the table is read first for the others.
         """
-        message = TableMessage(table=table)
+        message = filled(TableMessage, table=table)
         mask = FieldMask()
         if kind is not None:
             message.kind = spelled(kind)
@@ -97,17 +100,15 @@ class TableCalls:
             mask.paths.append("unknown_fields")
         reading = {"country": country, "time_zone": time_zone, "locale": locale}
         if given := {name: value for name, value in reading.items() if value is not None}:
-            if given.keys() != reading.keys():
-                message.reading.CopyFrom((await self.get_table(table)).reading.write())
-            for name, value in given.items():
-                setattr(message.reading, name, value)
+            known = Reading() if given.keys() == reading.keys() else (await self.get_table(table)).reading
+            message.reading.CopyFrom(replace(known, **given).write())
             mask.paths.append("reading")
         request = pb.UpdateTableRequest(table=message, update_mask=mask)
         return Table.read((await self._connection.call(self._connection.tables.UpdateTable, request)).table)
 
     async def delete_table(self, table: str) -> None:
         """Deletes a table with all its records. TableInUse while an import into it is unfinished."""
-        request = pb.DeleteTableRequest(table=table)
+        request = filled(pb.DeleteTableRequest, table=table)
         await self._connection.delete(self._connection.tables.DeleteTable, request, TableNotFound)
 
     def list_kinds(self) -> Pages[Kind]:

@@ -1,12 +1,15 @@
-"""Between the values of messages and those of Python: words for enums, moments, JSON values, names."""
+"""Between the values of messages and those of Python: words for enums, moments, JSON values, names, texts."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
+
+P = ParamSpec("P")
+M = TypeVar("M")
 
 
 class Enum(Protocol):
@@ -86,6 +89,19 @@ def names(names: Iterable[str]) -> list[str]:
         if not isinstance(name, str):
             raise TypeError(f"{name!r} is {type_of(name)}, not a name")
     return found
+
+
+def filled(kind: Callable[P, M], /, *args: P.args, **fields: P.kwargs) -> M:
+    """The message with these fields. TypeError, which names the field, if one should be a text and is none."""
+    try:
+        return kind(*args, **fields)
+    except TypeError:
+        # That of protobuf says neither which field it is, nor what was expected.
+        empty = cast(Any, kind)()
+        for name, value in fields.items():
+            if isinstance(getattr(empty, name), str) and not isinstance(value, str | None):
+                raise TypeError(f"{name} must be a str, got {value!r}") from None
+        raise
 
 
 def type_of(value: object) -> str:

@@ -38,6 +38,7 @@ from ingot_client._outcomes import Counts
 from ingot_client._patience import Patience
 from ingot_client._sources import Source
 from ingot_client._status import CALL_IS_OVER, errors_translated
+from ingot_client._translating import filled
 from ingot_client._views import Batch, Progress
 
 OnProgress = Callable[[Progress], object]
@@ -124,7 +125,7 @@ class Upload:
 
     async def _locate(self) -> Batch | None:
         """Asks how far the batch has come; None if there is none yet."""
-        request = GetBatchRequest(import_id=self._import_id, batch_id=self._batch_id)
+        request = filled(GetBatchRequest, import_id=self._import_id, batch_id=self._batch_id)
         try:
             answer = await self._connection.call(self._connection.batches.GetBatch, request)
         except BatchNotFound:
@@ -225,7 +226,7 @@ class Upload:
 
     async def _watch(self) -> None:
         """Learns what is committed while it is being sent. Nothing depends on it: it may fail at any time."""
-        request = WatchBatchRequest(import_id=self._import_id, batch_id=self._batch_id)
+        request = filled(WatchBatchRequest, import_id=self._import_id, batch_id=self._batch_id)
         # Most of what is sent at once is over before there is anything to tell.
         # Not wait_for, which in Python 3.11 does not notice that it is cancelled just when the event is set.
         with contextlib.suppress(TimeoutError):

@@ -12,7 +12,7 @@ from typing import Final
 
 from ingot.v1 import batch_pb2, field_pb2, import_pb2, write_mode_pb2
 from ingot_client._outcomes import Counts, ErrorGroup, Stage
-from ingot_client._translating import moment, word
+from ingot_client._translating import filled, moment, word
 
 WRITTEN_STATES: Final = frozenset({"SUCCEEDED", "PARTIALLY_SUCCEEDED"})
 FINAL_STATES: Final = WRITTEN_STATES | {"FAILED", "CANCELLED"}
@@ -38,7 +38,7 @@ class Reading:
 
     def write(self) -> field_pb2.ReadingOptions:
         """The message that says so."""
-        return field_pb2.ReadingOptions(country=self.country, time_zone=self.time_zone, locale=self.locale)
+        return filled(field_pb2.ReadingOptions, country=self.country, time_zone=self.time_zone, locale=self.locale)
 
 
 @dataclass(frozen=True, slots=True)

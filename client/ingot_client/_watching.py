@@ -7,6 +7,7 @@ from ingot.v1.import_service_pb2 import WatchImportRequest
 from ingot_client._connection import Connection
 from ingot_client._errors import Transient
 from ingot_client._patience import Patience
+from ingot_client._translating import filled
 from ingot_client._views import Import
 
 OnTrouble = Callable[[str], object]
@@ -19,7 +20,7 @@ async def follow(
 
     `tell` gets the reason after each failed attempt, and an empty text when the server answers again.
     """
-    request = WatchImportRequest(import_id=import_id)
+    request = filled(WatchImportRequest, import_id=import_id)
     patience = connection.patience()
     troubled = False
     while True:

@@ -203,6 +203,18 @@ async def test_several_threads_share_a_client(fake: FakeServer) -> None:
         (lambda ingot: ingot.list_errors("1", severity=2), TypeError, "2 is an int, not a word"),
         (lambda ingot: ingot.list_errors("1", code="bad"), ValueError, "'bad' is not one of TOO_LITTLE_INFORMATION"),
         (lambda ingot: ingot.delete_records("t", [1]), TypeError, "1 is an int, not a name"),
+        (lambda ingot: ingot.get_import(1), TypeError, "import_id must be a str, got 1"),
+        (lambda ingot: ingot.retry(1), TypeError, "import_id must be a str, got 1"),
+        (lambda ingot: ingot.retry("1", request_id=2), TypeError, "request_id must be a str, got 2"),
+        (lambda ingot: ingot.commit(1), TypeError, "import_id must be a str, got 1"),
+        (lambda ingot: ingot.cancel(1), TypeError, "import_id must be a str, got 1"),
+        (lambda ingot: ingot.delete(1), TypeError, "import_id must be a str, got 1"),
+        (lambda ingot: ingot.watch(1), TypeError, "import_id must be a str, got 1"),
+        (lambda ingot: ingot.list_errors(1), TypeError, "import_id must be a str, got 1"),
+        (lambda ingot: ingot.upload_records(1, "b", []), TypeError, "import_id must be a str, got 1"),
+        (lambda ingot: ingot.import_records(1, [{"id": 1}]), TypeError, "table must be a str, got 1"),
+        (lambda ingot: ingot.get_record("crm", 1), TypeError, "key must be a str, got 1"),
+        (lambda ingot: ingot.create_table("t", country=46), TypeError, "country must be a str, got 46"),
     ],
 )
 async def test_wrong_types_are_explained(

@@ -341,6 +341,16 @@ async def test_a_file_called_minus_is_stdout(caller: Caller, people: Path, monke
     assert [path.name for path in people.parent.iterdir()] == ["people.csv"]
 
 
+@pytest.mark.parametrize(("type_", "data"), [("csv", b""), ("csv", b"id,name\n"), ("json", b"[]")])
+async def test_file_without_records_has_none_that_is_rejected(caller: Caller, type_: str, data: bytes) -> None:
+    done = await ran(caller, "import", "-", "--type", type_, "--table", "t", "--key", "id", stdin=data)
+    assert (done.code, done.err) == (4, "")
+    assert done.out.splitlines()[-2:] == [
+        "  0 received",
+        "  1106 EMPTY_PAYLOAD: the batch holds no record: expected at least one",
+    ]
+
+
 async def test_lists_that_stop_at_their_limit_say_so(caller: Caller, people: Path) -> None:
     records = ("records", "list", "people", "--limit")
     assert (await ran(caller, *records, "2")).err == (

@@ -130,6 +130,9 @@ def error_line(error: RecordError) -> str:
 
 
 def _group(group: ErrorGroup) -> str:
+    if group.code == "EMPTY_PAYLOAD":
+        # There is no record that was rejected.
+        return plain(f"{_what(group)}: {group.example.text}")
     became = "rejected" if group.severity != WARNING else "with a warning"
     example = "e.g. " if group.count > 1 else ""
     return plain(f"{group.count:,} {became}: {_what(group)}: {example}{group.example.text}")

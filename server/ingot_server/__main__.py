@@ -8,7 +8,7 @@ def main() -> None:
     try:
         from ingot_server.commands import cli  # noqa: PLC0415 needs the extra that may be missing
     except ModuleNotFoundError as missing:
-        sys.exit(f"ingot-server needs {missing.name}: install it with `pip install 'ingot[server]'`.")
+        sys.exit(f"ingot-server needs {missing.name}: run `pip install '.[server]'` in a checkout of Ingot.")
     cli()
 
 

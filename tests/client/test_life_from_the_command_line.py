@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
 from tests.calling import Caller, records
+from tests.client.test_command_line import Command, terminal
 from tests.client.test_real_server import client_of, ran
 from tests.conftest import running_app
 from tests.pipeline.hosting import hosting, status
@@ -349,6 +351,21 @@ async def test_file_without_records_has_none_that_is_rejected(caller: Caller, ty
         "  0 received",
         "  1106 EMPTY_PAYLOAD: the batch holds no record: expected at least one",
     ]
+
+
+async def test_import_that_is_refused_leaves_no_bars_behind(caller: Caller, people: Path) -> None:
+    command = Command(int(caller.address.rpartition(":")[2]))
+    for args, drawn in ((("--table", "no name"), 0), (("--table", "people", "--encoding", "none"), 2)):
+        with terminal() as (shown, programs):
+            process = await command.start(
+                *("import", str(people), *args, "--api-key", caller.key or ""), stderr=programs
+            )
+            os.close(programs)
+            assert await process.wait() == 1
+            bars, _, error = os.read(shown, 65536).decode().partition("error: ")
+        assert error
+        assert bars.rpartition("processing")[2].count("\x1b[2K") == drawn, "lines that are drawn are erased"
+        assert ("upload" in bars) == (drawn > 0)
 
 
 async def test_lists_that_stop_at_their_limit_say_so(caller: Caller, people: Path) -> None:

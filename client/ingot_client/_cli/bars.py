@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Bars:
-    """Takes `Progress` and shows it. Remembers the first and the last one."""
+    """Takes `Progress` and shows it, from the first one on. Remembers the first and the last one."""
 
     def __init__(self, *, receiving: str = "upload", committing: bool = False) -> None:
         """`receiving` is what that bar is called; `committing` says that the commit is what is waited for."""
@@ -33,6 +33,7 @@ class Bars:
         self.last = progress
         self.tell_trouble(progress.trouble)
         if self._rich is not None:
+            self._rich.bars.start()
             self._rich.show(progress)
 
     def tell_trouble(self, trouble: str) -> None:
@@ -44,14 +45,14 @@ class Bars:
         self._trouble = trouble
 
     def __enter__(self) -> Self:
-        if self._rich is not None:
-            self._rich.bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._rich is not None:
+        if self._rich is not None and self.last is not None:
+            # Bars that have never moved are taken away before an error is told.
+            self._rich.bars.live.transient = error is not None and not self.last.committed
             self._rich.bars.stop()
 
     def _say(self, text: str) -> None:

@@ -265,6 +265,11 @@ async def test_help_names_the_environment(ingot: Command) -> None:
     )
 
 
+async def test_help_speaks_of_uris_where_they_can_be_given(ingot: Command) -> None:
+    assert "A URI may also be excel or parquet." in " ".join((await ingot("import", "--help")).out.split())
+    assert "URI" not in (await ingot("retry", "--help")).out
+
+
 async def test_import_that_had_ended_says_that_nothing_was_sent(fake: FakeServer, ingot: Command, rows: Path) -> None:
     other = rows.with_name("other.ndjson")
     await asyncio.to_thread(other.write_bytes, ROWS[:-1])

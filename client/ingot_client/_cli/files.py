@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
 FETCHED: Final = ("https", "http", "s3")
 
-Type = Annotated[
-    str | None,
-    typer.Option(
-        "--type",
-        metavar="ndjson|csv|json",
-        help="Default: what the suffix of FILE says. A URI may also be excel or parquet.",
-    ),
+TYPES: Final = "ndjson|csv|json"
+TYPE_HELP: Final = "Default: what the suffix of FILE says."
+Type = Annotated[str | None, typer.Option("--type", metavar=TYPES, help=TYPE_HELP)]
+TypeOrFetched = Annotated[
+    str | None, typer.Option("--type", metavar=TYPES, help=f"{TYPE_HELP} A URI may also be excel or parquet.")
 ]
 Sheet = Annotated[str | None, typer.Option(metavar="NAME", help="Excel: the sheet; the first by default.")]
 Delimiter = Annotated[str | None, typer.Option(metavar="C", help=r"CSV: between cells; \t is a tab.")]

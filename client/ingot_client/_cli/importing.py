@@ -52,7 +52,7 @@ def import_file(
         float | None,
         typer.Option(min=0, max=1, metavar="SHARE", help="Fail if a larger share is rejected: 0.01."),
     ] = None,
-    type_: files.Type = None,
+    type_: files.TypeOrFetched = None,
     sheet: files.Sheet = None,
     delimiter: files.Delimiter = None,
     quote: files.Quote = None,

@@ -46,8 +46,14 @@ async def _export(stream: AsyncGenerator[_Lines, None], target: Target, mark: by
 def _begin(path: Path) -> IO[bytes]:
     if _is_special(path):
         return path.open("wb")
-    # In the same folder, because a file can be renamed only within a file system.
-    return tempfile.NamedTemporaryFile(dir=path.resolve().parent, prefix=f".{path.name}.", suffix=".part", delete=False)
+    folder = path.resolve().parent
+    try:
+        # In the same folder, because a file can be renamed only within a file system.
+        return tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", suffix=".part", delete=False)
+    except OSError as error:
+        # Not the name that was made up here.
+        error.filename = str(path)
+        raise
 
 
 def _complete(file: IO[bytes], path: Path) -> None:

@@ -381,6 +381,13 @@ async def test_lists_that_stop_at_their_limit_say_so(caller: Caller, people: Pat
     assert (await ran(caller, "imports", "--limit", "1", "--json")).err == ""
 
 
+async def test_file_that_cannot_be_written_is_called_as_the_user_does(caller: Caller, people: Path) -> None:
+    file = people.with_name("none") / "x.ndjson"
+    for args in (("errors", "1", "-o", str(file)), ("records", "export", "people", "-o", str(file))):
+        failed = await ran(caller, *args)
+        assert (failed.code, failed.err) == (1, f"error: {file}: No such file or directory\n")
+
+
 async def test_nothing_wrong_is_said_to_be_so(caller: Caller, people: Path) -> None:
     assert (await ran(caller, "errors", "1")).err == "no errors and no warnings\n"
     assert (await ran(caller, "errors", "1", "--severity", "warning")).err == "none of these is listed\n"

@@ -353,6 +353,19 @@ async def test_file_without_records_has_none_that_is_rejected(caller: Caller, ty
     ]
 
 
+async def test_what_is_wrong_is_called_by_its_option(caller: Caller, people: Path) -> None:
+    wrong = ("--key", "id,id", "--kind", "kin", "--country", "Sweden", "--time-zone", "CET+1")
+    refused = await ran(caller, "import", str(people), "--table", "no name", *wrong, "--staged", "--validate-only")
+    assert refused.code == 1
+    for option in ("--table", "--key", "--kind", "--country", "--time-zone", "--staged"):
+        assert f"{option}: expected " in refused.err
+    assert "spec." not in refused.err
+    refused = await ran(caller, "records", "write", "people", *wrong, stdin=b'{"id":1}')
+    assert refused.err.startswith("error: --kind: expected ")
+    refused = await ran(caller, "import", str(people), "--table", "people", "--encoding", "none")
+    assert refused.err.startswith("error: --encoding: expected ")
+
+
 async def test_import_that_is_refused_leaves_no_bars_behind(caller: Caller, people: Path) -> None:
     command = Command(int(caller.address.rpartition(":")[2]))
     for args, drawn in ((("--table", "no name"), 0), (("--table", "people", "--encoding", "none"), 2)):

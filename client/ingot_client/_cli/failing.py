@@ -48,6 +48,25 @@ ADVICE: Final[dict[type[CallFailed], str]] = {
     ServerFault: "Look for {error_id} in the server's log.",
 }
 
+# Which option gives a field of a request, by the field's path or the last part of it.
+OPTIONS: Final = {
+    "spec.table": "--table",
+    "key_fields": "--key",
+    "kind": "--kind",
+    "country": "--country",
+    "time_zone": "--time-zone",
+    "locale": "--locale",
+    "labels": "--label",
+    "mode": "--mode",
+    "staged": "--staged",
+    "reconcile": "--reconcile",
+    "request_id": "--request-id",
+    "encoding": "--encoding",
+    "delimiter": "--delimiter",
+    "quote": "--quote",
+    "unknown_fields": "--unknown-fields",
+}
+
 
 @contextlib.contextmanager
 def failures_told() -> Iterator[None]:
@@ -64,7 +83,7 @@ def failures_told() -> Iterator[None]:
         say("interrupted")
         raise typer.Exit(INTERRUPTED) from None
     except IngotError as error:
-        fail(error.message, advice(error))
+        fail(_with_options(error), advice(error))
     except (OSError, ValueError, TypeError, TabularUnavailable) as error:
         name = getattr(error, "filename", None)
         why = getattr(error, "strerror", None) or str(error)
@@ -93,6 +112,15 @@ def advice(error: IngotError) -> str:
         missing = {field: why for field, why in error.violations.items() if why not in error.message}
         return "; ".join(f"{field}: {why}" for field, why in missing.items())
     return ""
+
+
+def _with_options(error: IngotError) -> str:
+    """The message, which calls what is wrong by the options that gave it."""
+    message = error.message
+    for path, why in (error.violations if isinstance(error, CallFailed) else {}).items():
+        option = OPTIONS.get(path) or OPTIONS.get(path.rpartition(".")[2], path)
+        message = message.replace(f"{path}: {why}", f"{option}: {why}")
+    return message
 
 
 @contextlib.contextmanager

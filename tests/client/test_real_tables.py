@@ -244,6 +244,7 @@ async def test_values_are_blocked_from_the_command_line(caller: Caller, tmp_path
     assert (await ran(caller, "blocked", "add", "ada@example.org", "--json")).out == '{"blocked": "0"}\n'
     listed = (await ran(caller, "blocked", "list")).out.splitlines()
     assert len(listed) == 1_503
+    assert (await ran(caller, "blocked")).out.splitlines() == listed
     mails = await ran(caller, "blocked", "list", "--type", "email", "--json")
     assert json.loads(mails.out)["value"] == "ada@example.org"
     removed = await ran(caller, "blocked", "remove", "--from", "-", stdin=file.read_bytes())

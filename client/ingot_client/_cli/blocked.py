@@ -38,10 +38,16 @@ ValuesFile = Annotated[
 ]
 
 app = typer.Typer(
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,
-    help="Block e-mail addresses, phone numbers and domains.",
+    help="List the blocked values; or block e-mail addresses, phone numbers and domains, and unblock them.",
 )
+
+
+@app.callback()
+def blocked(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_values(context)
 
 
 @app.command("list")

@@ -27,6 +27,7 @@ from ingot_client._cli.printing import plain
 from tests.client.fake import Call, FakeServer
 
 ROWS = b"".join(b'{"id":%d,"text":"%s"}\n' % (number, b"x" * 100) for number in range(20_000))
+TRYING = "trying again for 5 minutes, or until Ctrl-C: what was sent is kept"
 
 
 @dataclass
@@ -289,7 +290,7 @@ async def test_import_that_had_ended_says_that_nothing_was_sent(fake: FakeServer
 
 
 async def test_lost_server_is_told_while_an_import_is_followed(fake: FakeServer, ingot: Command, rows: Path) -> None:
-    said = ["shutting_down; trying again", "going on"]
+    said = [f"shutting_down; {TRYING}", "going on"]
     fake.watch_failures = 1
     ran = await ingot("import", str(rows), "--table", "t")
     assert (ran.code, ran.err.splitlines()) == (0, said)
@@ -303,7 +304,7 @@ def test_trouble_is_told_once_and_as_one_sentence(capsys: pytest.CaptureFixture[
     with Bars() as bars:
         for trouble in ("Go on, on any server.", "still gone", "", ""):
             bars.tell_trouble(trouble)
-    assert capsys.readouterr().err == "Go on, on any server; trying again\ngoing on\n"
+    assert capsys.readouterr().err == f"Go on, on any server; {TRYING}\ngoing on\n"
 
 
 async def test_failures_say_what_to_do(ingot: Command, rows: Path, tmp_path: Path) -> None:
@@ -433,7 +434,7 @@ async def test_trouble_is_told_where_there_is_no_terminal(fake: FakeServer, ingo
     fake.script.append(Call(drop_after=2))
     ran = await ingot("import", str(rows), "--table", "t")
     assert ran.code == 0
-    assert ran.err.splitlines() == ["shutting_down; trying again", "going on"]
+    assert ran.err.splitlines() == [f"shutting_down; {TRYING}", "going on"]
 
 
 async def test_terminal_shows_two_bars(fake: FakeServer, ingot: Command, rows: Path) -> None:

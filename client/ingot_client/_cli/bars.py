@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Self
 
 from ingot_client._cli.printing import plain, say
+from ingot_client._cli.session import RETRY_MINUTES
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,7 +40,8 @@ class Bars:
     def tell_trouble(self, trouble: str) -> None:
         """Says why it does not go on, once, and when it does again: with an empty text."""
         if trouble and not self._trouble:
-            self._say(f"{plain(trouble).rstrip('.')}; trying again")
+            how_long = f"for {RETRY_MINUTES} minutes, or until Ctrl-C: what was sent is kept"
+            self._say(f"{plain(trouble).rstrip('.')}; trying again {how_long}")
         elif self._trouble and not trouble:
             self._say("going on")
         self._trouble = trouble

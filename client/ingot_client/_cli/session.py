@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 if TYPE_CHECKING:
     from ingot_client import Client
+
+RETRY_MINUTES: Final = 5
+"""For so long uploads and watches are tried again without any progress."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Session:
         """A client for the chosen server, to be used with `with`."""
         from ingot_client import Client  # noqa: PLC0415 - `--help` does not wait for grpc
 
-        return Client(self.address, self.api_key)
+        return Client(self.address, self.api_key, retry_timeout=60 * RETRY_MINUTES)
 
 
 def session_of(context: typer.Context) -> Session:

@@ -4,8 +4,9 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import grpc
@@ -18,9 +19,12 @@ from ingot.v1 import batch_pb2, import_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as pb
 from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
+from ingot_server.storage import leases
 from ingot_server.storage.database import Database
 from tests.calling import Caller, Upload, health_stub, reason_of, records
-from tests.faults.processes import server_process
+from tests.conftest import running_app
+from tests.faults.processes import ServerProcess, server_process, worker_process
+from tests.faults.staging import stop_at
 
 ROWS = 40_000
 PER_MESSAGE = 500
@@ -111,21 +115,70 @@ async def test_a_server_killed_during_processing_is_taken_over(database_url: str
             await expect_exactly_once(caller, import_id)
 
 
+BEFORE: list[dict[str, Any]] = [{"id": "stop", "v": "old"}]
+FIRST: list[dict[str, Any]] = [{"id": 1, "v": "new"}, {"id": "stop", "v": "new"}]
+REST: list[dict[str, Any]] = [{"id": 2, "v": "new"}, {"id": 3, "v": "new"}]
+"""As many: what is done twice instead of them is no more than what was received."""
+
+
+async def freeze_within_a_chunk(database_url: str, server: ServerProcess, key: str) -> str:
+    """An import whose only chunk the server has written to the table, and not yet committed, when it was frozen."""
+    async with Caller(server.address, key) as caller:
+        await caller.run(BEFORE)
+        import_id = await caller.create()
+        async with stop_at(database_url) as stop:
+            await caller.upload([records(FIRST, import_id=import_id, batch_id="b")])
+            await stop.reached()
+            server.freeze()
+    return import_id
+
+
+async def expect_the_rest_once(caller: Caller, import_id: str) -> None:
+    await caller.upload([records(REST, import_id=import_id, batch_id="b", offset=2, finish=4)])
+    ended = await caller.finish(import_id)
+    assert ended.counts == stage_pb2.RecordCounts(received=4, created=3, updated=1)
+    assert await caller.table() == sorted([*FIRST, *REST], key=lambda row: str(row["id"]))
+
+
 async def test_a_frozen_worker_is_taken_over_and_writes_nothing_when_it_wakes(database_url: str, key: str) -> None:
+    """PostgreSQL has ended its transaction by then, so it tries again."""
     async with server_process(database_url=database_url, lease_seconds=1, workers=1) as first:
-        async with Caller(first.address, key) as caller:
-            import_id = await caller.create()
-            await caller.upload(messages(import_id, 0))
-            await committed(caller, import_id, ROWS)
-        first.freeze()
-        async with server_process(database_url=database_url, lease_seconds=1) as second:
-            async with Caller(second.address, key) as caller:
-                await expect_exactly_once(caller, import_id)
-                first.thaw()
-                async with Caller(first.address, key) as awake:
-                    assert await awake.get(import_id) == await caller.get(import_id)
-                    await awake.run([{"id": "after"}], "others")
-                assert (await caller.get(import_id)).counts.created == ROWS
+        import_id = await freeze_within_a_chunk(database_url, first, key)
+        async with running_app(database_url, workers=0) as idle, Caller(f"127.0.0.1:{idle.port}", key) as caller:
+            async with worker_process(database_url=database_url, lease_seconds=1):
+                while (await caller.batch(import_id)).counts.created == 0:
+                    pass
+            await caller.upload([records(REST, import_id=import_id, batch_id="b", offset=2)])
+        first.thaw()
+        async with Caller(first.address, key) as awake:
+            # Its only worker does this after all that it had in hand.
+            await awake.run([{"id": "after"}], "others")
+            await expect_the_rest_once(awake, import_id)
+
+
+async def test_a_worker_that_wakes_within_its_transaction_after_its_lease_takes_all_back(
+    database_url: str, database: Database, key: str, tmp_path: Path
+) -> None:
+    """PostgreSQL has not ended its transaction: somebody has lifted the limit."""
+    await database.fetch(
+        """
+        CREATE FUNCTION lift() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM set_config('idle_in_transaction_session_timeout', '0', true); RETURN new; END $$
+        """
+    )
+    await database.fetch("CREATE TRIGGER lift BEFORE INSERT ON record FOR EACH ROW EXECUTE FUNCTION lift()")
+    with (tmp_path / "log").open("w+b") as log:
+        async with server_process(database_url=database_url, lease_seconds=1, workers=1, log=log) as server:
+            import_id = await freeze_within_a_chunk(database_url, server, key)
+            while (lease := await leases.lease_claim(database, timedelta(minutes=5))) is None:
+                pass
+            server.thaw()
+            async with Caller(server.address, key) as awake:
+                while b"lease lost" not in (tmp_path / "log").read_bytes():
+                    assert (await awake.batch(import_id)).counts == stage_pb2.RecordCounts(received=2, pending=2)
+                assert await awake.table() == BEFORE
+                await leases.lease_release(database, lease)
+                await expect_the_rest_once(awake, import_id)
 
 
 async def test_a_worker_that_is_frozen_within_a_copy_is_in_nobody_s_way_for_long(

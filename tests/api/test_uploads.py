@@ -12,6 +12,7 @@ from ingot.v1 import import_service_pb2 as isv
 from ingot_server.storage.database import Database
 from tests.calling import Caller, Upload, reason_of, records
 from tests.conftest import running_app
+from tests.faults.staging import stop_at
 
 NDJSON = batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_NDJSON)
 KLINGON = batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_NDJSON, encoding="klingon")
@@ -156,6 +157,32 @@ async def test_the_same_batch_on_two_servers_at_once_is_counted_once(caller: Cal
             assert (await caller.upload(messages())).finished
             ended = await second.finish(import_id)
             assert ended.counts == stage_pb2.RecordCounts(received=50, created=50)
+
+
+@pytest.mark.parametrize("is_other", [True, False])
+async def test_of_two_who_append_at_the_same_place_at_once_one_is_refused_unless_they_send_the_same(
+    caller: Caller, database: Database, database_url: str, is_other: bool
+) -> None:
+    names = ["Ada", "Eve" if is_other else "Ada"]
+    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with running_app(database_url) as other, Caller(f"127.0.0.1:{other.port}", caller.key) as second:
+        import_id = await caller.create()
+        await caller.upload([Upload(import_id=import_id, batch_id="b")])
+        messages = [
+            records([{"id": 1, "name": name}], import_id=import_id, batch_id="b", finish=True) for name in names
+        ]
+        async with stop_at(database_url, "SELECT FROM batch FOR UPDATE"):
+            uploads = [
+                asyncio.create_task(one.upload([sent])) for one, sent in zip((caller, second), messages, strict=True)
+            ]
+            while len(await database.fetch(waiting)) < 2:
+                pass
+        answers = await asyncio.gather(*uploads, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
+    assert [reason_of(error).reason for error in refused] == ["BATCH_FINISHED"] * is_other
+    taken = [name for name, answer in zip(names, answers, strict=True) if isinstance(answer, batch_pb2.Batch)]
+    assert (await caller.finish(import_id)).counts == stage_pb2.RecordCounts(received=1, created=1)
+    assert await caller.table() == [{"id": 1, "name": taken[0]}]
 
 
 async def test_a_file_goes_on_at_a_byte_on_another_server(caller: Caller, database_url: str) -> None:

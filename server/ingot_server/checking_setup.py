@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from ingot_server.certificates import CertificatesUnfit, certificate_files
 from ingot_server.settings import Settings
 from ingot_server.shared_port import PORT_NOT_SHARED, port_can_be_shared
-from ingot_server.storage.database import database_errors
+from ingot_server.storage.database import UNHURRIED_CONNECTIONS, database_errors
 from ingot_server.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from ingot_server.storage.migrating import SchemaError, schema_state
 
@@ -31,7 +31,8 @@ async def find_problems(settings: Settings) -> list[str]:
     if settings.database_url is None:
         problems += await _embedded_problems(settings)
     else:
-        problems += await _database_problems(settings.database_url, settings.processes * settings.database_connections)
+        of_each = settings.database_connections + UNHURRIED_CONNECTIONS
+        problems += await _database_problems(settings.database_url, settings.processes * of_each)
     return problems
 
 

@@ -112,7 +112,7 @@ async def test_check_knows_how_many_connections_all_processes_may_open(database_
     code, _, said = await ingot_server("check", processes=2, **settings)
     assert (code, said.strip()) == (0, "No problem found.")
     code, _, said = await ingot_server("check", processes=3, **settings)
-    assert (code, "300 connections together, and PostgreSQL allows 200" in said) == (1, True)
+    assert (code, "312 connections together, and PostgreSQL allows 200" in said) == (1, True)
 
 
 async def test_workers_without_an_api_need_a_database_that_is_shared(open_folder: Path) -> None:

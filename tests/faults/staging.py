@@ -59,6 +59,9 @@ async def commit(caller: Caller, import_id: str) -> None:
     await caller.imports.CommitImport(im.CommitImportRequest(import_id=import_id))
 
 
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+
+
 class Stop:
     """Something that nobody else can change."""
 
@@ -68,8 +71,12 @@ class Stop:
 
     async def reached(self, waiters: int = 1) -> None:
         """Returns when so many wait for it."""
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
-        while await self.connection.fetchval(waiting) < waiters:
+        while await self.connection.fetchval(WAITING) < waiters:
+            pass
+
+    async def left(self) -> None:
+        """Returns when nobody waits for it any more."""
+        while await self.connection.fetchval(WAITING) > 0:
             pass
 
     async def terminate(self) -> None:

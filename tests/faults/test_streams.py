@@ -278,3 +278,31 @@ async def test_of_two_who_finish_while_a_third_appends_all_are_told_the_same(cal
                 assert reason_of(appended).reason in ("IMPORT_STATE", "BATCH_FINISHED")
             assert ended.counts == stage_pb2.RecordCounts(received=1 + taken, created=1 + taken)
             assert len(await caller.table(f"t{number}")) == 1 + taken
+
+
+async def test_who_is_cut_off_by_the_end_of_the_server_has_the_database_until_all_is_done(
+    caller: Caller, database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def hang(database: Database, *arguments: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(20):
+                await database.fetch("SELECT pg_sleep(0.05)")
+            done.set()
+
+    monkeypatch.setattr("ingot_server.rpc.import_service.imports.import_list", hang)
+    async with (
+        running_app(database_url, shutdown_grace_seconds=0) as other,
+        Caller(f"127.0.0.1:{other.port}", caller.key) as beyond,
+    ):
+        call = beyond.imports.ListImports(pb.ListImportsRequest())
+        await begun.wait()
+        await other.stop()
+        assert done.is_set()
+        with pytest.raises(aio.AioRpcError):
+            await call
+    assert [entry.getMessage() for entry in caplog.records if entry.levelno >= logging.ERROR] == []

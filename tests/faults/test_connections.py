@@ -231,6 +231,28 @@ async def test_a_table_that_somebody_locks_is_waited_for_and_then_written(caller
     assert ended.counts == stage_pb2.RecordCounts(received=ROWS, created=ROWS)
 
 
+async def test_a_statement_that_was_prepared_before_its_table_was_altered_is_tried_again(database_url: str) -> None:
+    found = await Database.connect(database_url, max_connections=1)
+    outdated = 0
+
+    async def accounts() -> list[asyncpg.Record]:
+        nonlocal outdated
+        try:
+            async with found.transaction() as connection:
+                return await connection.fetch("SELECT * FROM account")
+        except DatabaseUnavailable as error:
+            outdated += isinstance(error.__cause__, asyncpg.InvalidCachedStatementError)
+            raise
+
+    assert await accounts() == []
+    somebody = await asyncpg.connect(database_url)
+    await somebody.execute("ALTER TABLE account ADD COLUMN passing int")
+    await somebody.close()
+    assert await found.retrying(accounts) == []
+    assert outdated == 1
+    await found.close()
+
+
 async def test_a_table_that_is_altered_meanwhile_costs_nothing_but_another_try(
     caller: Caller, database_url: str
 ) -> None:

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import os
+import random
 import signal
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 import grpc
@@ -19,12 +21,19 @@ from ingot.v1 import batch_pb2, import_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as pb
 from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
+from ingot_server.domain.errors import DatabaseUnavailable
+from ingot_server.storage import records as stored
 from ingot_server.storage.database import Database
+from ingot_server.storage.keyed_records import KeyedRecords
+from ingot_server.storage.records import PutRecord
 from tests.calling import Caller, Upload, health_stub, reason_of, records
 from tests.conftest import running_app
 from tests.faults.postgres_proxy import postgres_proxy
 from tests.faults.processes import server_process
 from tests.faults.test_turns import chunks_done
+
+if TYPE_CHECKING:
+    from ingot_server.storage.database import Connection
 
 T = TypeVar("T")
 
@@ -141,8 +150,6 @@ async def test_a_fault_of_the_server_shows_an_id_and_nothing_else(
 
 async def test_writers_of_the_same_keys_do_not_deadlock(caller: Caller) -> None:
     """Eight imports of the same keys in different orders end as if they had come one after the other."""
-    import random
-
     rows = list(range(2_000))
     orders = [random.Random(seed).sample(rows, len(rows)) for seed in range(8)]
     ended = await asyncio.gather(
@@ -151,6 +158,51 @@ async def test_writers_of_the_same_keys_do_not_deadlock(caller: Caller) -> None:
     assert sum(one.counts.created for one in ended) == len(rows)
     assert sum(one.counts.updated for one in ended) == 7 * len(rows)
     assert len(await caller.table()) == len(rows)
+
+
+Write = Callable[["Connection", int, list[str]], Awaitable[object]]
+
+
+async def apply(connection: "Connection", table_id: int, keys: list[str]) -> None:
+    await stored.record_apply(connection, table_id, 1, KeyedRecords(keys, [b"{}"] * len(keys)))
+
+
+async def create(connection: "Connection", table_id: int, keys: list[str]) -> None:
+    await stored.record_create(connection, stored.new_records(table_id, 1, KeyedRecords(keys, [b"{}"] * len(keys))))
+
+
+async def put(connection: "Connection", table_id: int, keys: list[str]) -> None:
+    # Whoever comes second finds them made by somebody else.
+    with suppress(DatabaseUnavailable):
+        await stored.record_put(connection, table_id, 1, [PutRecord(key, "{}") for key in keys], len(keys))
+
+
+@pytest.mark.parametrize(("write", "number"), [(apply, 100), (apply, 1_000), (create, 1_000), (put, 1_000)])
+async def test_records_are_written_in_the_order_of_their_keys(database_url: str, write: Write, number: int) -> None:
+    """Who all wait for one of their records, and are then let go, wait for nobody in a circle."""
+    keys = [f"{key:04}" for key in range(number)]
+    middle = keys.pop(number // 2)
+    patient = {"deadlock_timeout": "100ms", "lock_timeout": "60s"}
+    somebody, *writers = [await asyncpg.connect(database_url, server_settings=patient) for _ in range(5)]
+
+    async def write_shuffled(seed: int) -> None:
+        shuffled = random.Random(seed).sample(keys, len(keys))
+        # Soon after the beginning: who has come to it has written some, and the others have most of theirs before them.
+        shuffled.insert(10, middle)
+        async with writers[seed].transaction():
+            await write(writers[seed], 1, shuffled)
+
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    holding = somebody.transaction()
+    await holding.start()
+    await apply(somebody, 1, [middle])
+    tasks = [asyncio.create_task(write_shuffled(seed)) for seed in range(len(writers))]
+    while await somebody.fetchval(waiting) < len(writers):
+        pass
+    await holding.rollback()
+    assert await asyncio.gather(*tasks, return_exceptions=True) == [None] * len(writers)
+    for connection in (somebody, *writers):
+        await connection.close()
 
 
 async def test_an_import_that_fails_again_and_again_is_given_up(

@@ -273,8 +273,21 @@ async def test_a_second_server_on_the_same_folder_explains_itself(open_folder: P
                 pass
 
 
+async def opened(caller: Caller, import_id: str) -> bool:
+    """Whether there was room for one more stream."""
+    try:
+        await caller.upload([Upload(import_id=import_id, batch_id="b")])
+    except aio.AioRpcError as error:
+        assert reason_of(error).reason == "TOO_MANY_STREAMS"
+        return False
+    return True
+
+
 async def test_uploads_of_a_client_that_is_killed_stay_open(database_url: str, key: str) -> None:
-    async with server_process(database_url=database_url) as server, Caller(server.address, key) as caller:
+    async with (
+        server_process(database_url=database_url, open_streams_max=1) as server,
+        Caller(server.address, key) as caller,
+    ):
         import_id = await caller.create()
         program = (
             "import sys, grpc, json\n"
@@ -293,6 +306,10 @@ async def test_uploads_of_a_client_that_is_killed_stay_open(database_url: str, k
         await committed(caller, import_id, 1_000)
         client.kill()
         await client.wait()
+        async with asyncio.timeout(60):
+            # The only stream that there may be is free again.
+            while not await opened(caller, import_id):
+                pass
         batch = await caller.batch(import_id)
         assert not batch.finished
         await caller.imports.CancelImport(pb.CancelImportRequest(import_id=import_id))

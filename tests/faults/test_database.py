@@ -30,7 +30,6 @@ from tests.calling import Caller, Upload, health_stub, reason_of, records
 from tests.conftest import running_app
 from tests.faults.postgres_proxy import postgres_proxy
 from tests.faults.processes import server_process
-from tests.faults.test_turns import chunks_done
 
 if TYPE_CHECKING:
     from ingot_server.storage.database import Connection
@@ -44,6 +43,15 @@ def upload_of(import_id: str, rows: int) -> list[Upload]:
         for at in range(0, rows, 500)
     ]
     return [*parts, Upload(finish=batch_pb2.Finish(total=rows))]
+
+
+async def created(database: Database, import_id: str, rows: int) -> None:
+    """Returns when so many records of an import are in the table."""
+    while True:
+        row = await database.fetchrow("SELECT sum(created) FROM batch WHERE import_id = $1", int(import_id))
+        if row is not None and row[0] == rows:
+            return
+        await asyncio.sleep(0.02)
 
 
 async def test_a_lost_answer_to_commit_is_resolved_from_the_ledger(
@@ -62,7 +70,7 @@ async def test_a_lost_answer_to_commit_is_resolved_from_the_ledger(
                 proxy.swallow_commits = 1_000
                 batch = await trying(beyond.upload, upload_of(import_id, 7_000))
                 assert batch.finished
-                await chunks_done(database, import_id, [0, 1])
+                await created(database, import_id, 7_000)
                 proxy.swallow_commits = 0
                 await trying(beyond.run, [{"id": 1}], f"others{number}")
                 # That of FinishImport, or of whoever commits before it.

@@ -34,6 +34,8 @@ MEMORY_BYTES = 4_000_000_000
 """How much must be free there before the tests use it: several processes may run them at the same time."""
 CONNECTIONS = 12
 """Of a server in the process of the tests."""
+NAMED_BYTES_MAX = 40
+"""Longer ones are not told in the names of tests."""
 _numbers = count(1)
 
 # Both are about time on the clock, which tells what else the machine does.
@@ -41,6 +43,12 @@ hypothesis.settings.register_profile(
     "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Names contents by their argument: some are random, and older versions of pytest would put all of them into the
+    names of tests, which then differ from process to process."""
+    return argname if isinstance(val, bytes) and len(val) > NAMED_BYTES_MAX else None
 
 
 @contextmanager

@@ -142,7 +142,8 @@ class WholeImports(ImportCalls, BatchCalls):
                 job = await self._import_begun(resume, spec.table)
             elif piece is not None:
                 job = await self._import_at_once(spec, piece, form)
-                await source.rewind(0)
+                if job.state == "RECEIVING":
+                    await source.rewind(0)
             else:
                 job = await self._create_import(spec, request_id)
             already_ended = not ours and job.state != "RECEIVING"

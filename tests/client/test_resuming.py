@@ -183,8 +183,14 @@ async def test_what_fits_into_a_message_is_imported_by_one_call(
 ) -> None:
     file = tmp_path / "two.ndjson"
     file.write_bytes(b"\n".join(TEXTS[:2]))
-    for number, run in enumerate((ingot.import_records("t", ROWS[:2]), ingot.import_file("t", file)), start=1):
+    seen: list[Progress] = []
+    runs = (
+        ingot.import_records("t", ROWS[:2], on_progress=seen.append),
+        ingot.import_file("t", file, on_progress=seen.append),
+    )
+    for number, run in enumerate(runs, start=1):
         job = await run
+        assert {moment.committed for moment in seen[-2:]} == {seen[-1].total}
         assert (job.state, job.already_ended) == ("SUCCEEDED", False)
         assert (fake.runs, fake.calls) == (number, [])
     assert fake.batches["1", "main"].content == TEXTS[:2]

@@ -5,6 +5,7 @@ SHELL := bash
 PYTHON ?= python3
 N ?= 3
 BIN := .venv/bin
+LOWEST := VIRTUAL_ENV=$(CURDIR)/.venv-lowest .venv-lowest/bin/uv pip install --quiet --resolution lowest-direct
 BUF := npx --yes @bufbuild/buf@1.75.0
 PROTOS := $(wildcard protos/ingot/v1/*.proto)
 BENCH := $(if $(RECORDS),--records $(RECORDS)) $(if $(REPEAT),--repeat $(REPEAT)) $(if $(CASES),--cases "$(CASES)") \
@@ -15,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: .venv/.server ## install, start a server on embedded PostgreSQL, import examples/contacts.csv and look at it
@@ -96,7 +97,14 @@ soak: .venv/.dev ## an hour of mixed load with restarts, after which nothing may
 
 .PHONY: test-lowest
 test-lowest: .venv-lowest/.installed ## run the tests with the oldest versions of all dependencies that pyproject.toml allows
+	$(LOWEST) --editable '.[dev]'
 	.venv-lowest/bin/pytest -n $(N) --dist worksteal $(PYTEST)
+
+.PHONY: test-lowest-client
+test-lowest-client: .venv-lowest/.installed ## run the client's tests with the oldest gRPC that a client may have, older than a server's
+	$(LOWEST) --editable '.[dev]'
+	$(LOWEST) grpcio==1.80.0 grpcio-status==1.80.0 grpcio-health-checking==1.80.0 grpcio-reflection==1.80.0
+	.venv-lowest/bin/pytest -n $(N) --dist worksteal $(or $(PYTEST),tests/client)
 
 .PHONY: audit
 audit: .venv/.dev .venv-audit/.installed ## look for known vulnerabilities in what is installed
@@ -123,7 +131,6 @@ clean: ## remove the environments and the demo's data
 .venv-lowest/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/pip install --quiet uv
-	VIRTUAL_ENV=$(CURDIR)/.venv-lowest .venv-lowest/bin/uv pip install --quiet --resolution lowest-direct --editable '.[dev]'
 	@touch $@
 
 .venv-audit/.installed:

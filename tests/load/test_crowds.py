@@ -264,7 +264,7 @@ async def test_a_compressed_message_that_unpacks_to_too_much_takes_no_memory(
     database_url: str, database: Database
 ) -> None:
     async with crowd_at(database_url, database) as there:
-        bomb = Upload(data=bytes(50 * MIB))
+        bomb = Upload(data=bytes(400 * MIB))
         for _ in range(3):
             with pytest.raises(aio.AioRpcError) as refused:
                 await there.crowd.batches.UploadBatch(iter([bomb]), compression=grpc.Compression.Gzip)

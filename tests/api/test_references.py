@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -482,6 +483,35 @@ async def test_an_account_with_nothing_under_way_waits_for_none_that_has_much(
             hold.go_on.set()
         await busy.finish(import_id)
         await quiet.finish(quiet_import)
+
+
+async def test_a_few_accounts_whose_sources_are_slow_keep_no_other_waiting(
+    database_url: str, database: Database
+) -> None:
+    shares = {"first": 6, "second": 4, "third": 3, "fourth": 2}
+    slow = [Hold(10) for _ in range(sum(shares.values()))]
+    async with (
+        running_app(database_url, reference_private_networks=True, fetchers=16) as app,
+        AsyncExitStack() as stack,
+    ):
+
+        async def caller_of(account: str) -> Caller:
+            key = (await create_key(database, account, list(SCOPES), "test", None)).text
+            return await stack.enter_async_context(Caller(f"127.0.0.1:{app.port}", key))
+
+        host = await stack.enter_async_context(hosting(MANY, *slow))
+        begun = 0
+        for account, share in shares.items():
+            caller = await caller_of(account)
+            import_id = await caller.create()
+            for number in range(16):
+                await refer(caller, import_id, f"http://127.0.0.1:{host.port}/a.ndjson", batch_id=f"b{number}")
+            await asyncio.gather(*(hold.reached.wait() for hold in slow[begun : begun + share]))
+            begun += share
+        quick = await stack.enter_async_context(hosting(MANY))
+        ended = await referenced(await caller_of("fifth"), f"http://127.0.0.1:{quick.port}/a.ndjson")
+        assert (ended.state, ended.counts.created) == (SUCCEEDED, 40_000)
+        assert len(host.asked) == begun
 
 
 async def test_two_servers_fetch_a_file_once(server: App, caller: Caller, database_url: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -91,6 +91,22 @@ def stall_after(sent_bytes: int) -> Behaviour:
         await response.prepare(request)
         await response.write(body[:sent_bytes])
         await host.stopping.wait()
+        return response
+
+    return behave
+
+
+def crawl_after(sent_bytes: int, pause_seconds: float) -> Behaviour:
+    """Then one byte comes after the other."""
+
+    async def behave(host: Host, request: web.Request) -> web.StreamResponse:
+        response, body = host.answer(request)
+        await response.prepare(request)
+        await response.write(body[:sent_bytes])
+        with suppress(ConnectionError):
+            for place in range(sent_bytes, len(body)):
+                await response.write(body[place : place + 1])
+                await asyncio.sleep(pause_seconds)
         return response
 
     return behave

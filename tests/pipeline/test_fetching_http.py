@@ -16,7 +16,18 @@ from aiohttp import web
 from ingot_server.pipeline.fetching import Fetcher, FetchFailed, FetchRules, ReferenceRefused, shown
 from ingot_server.pipeline.fetching.addresses import is_public
 from tests.conftest import skip_without
-from tests.pipeline.hosting import Host, cut_after, hosting, part, read, redirect, stall_after, status, then_change
+from tests.pipeline.hosting import (
+    Host,
+    crawl_after,
+    cut_after,
+    hosting,
+    part,
+    read,
+    redirect,
+    stall_after,
+    status,
+    then_change,
+)
 
 CONTENT = b"".join(b"%07d\n" % number for number in range(150_000))
 DATE = "Thu, 26 Nov 2026 10:00:00 GMT"
@@ -88,6 +99,13 @@ async def test_a_reader_that_takes_its_time_is_no_fault_of_the_host(make_fetcher
             content += piece
     assert content == CONTENT
     assert len(host.asked) == 1
+
+
+async def test_a_host_that_sends_a_byte_at_a_time_is_given_up(make_fetcher: MakeFetcher) -> None:
+    async with hosting(CONTENT, crawl_after(300_000, 0.02)) as host:
+        with pytest.raises(FetchFailed, match=r"the source sent \d+ bytes in 1 seconds: expected at least 1,024"):
+            await read(make_fetcher(stall_seconds=0.2), host.url)
+        assert len(host.asked) == 1
 
 
 async def test_a_range_that_is_ignored_is_read_over(fetcher: Fetcher) -> None:

@@ -3,9 +3,10 @@
 So everything holds that holds for uploads: what is committed stays, and after a crash another fetcher, here or
 elsewhere, goes on at the committed offset. If two fetch the same batch for a moment, only one of them can append.
 
-Each process fetches a few files at once. An account that has the fewest under way comes first, the last fetcher of a
-process takes only files of accounts that have none, and a fetch ends after some hours at the latest: nobody can keep
-all fetchers to himself.
+Each process fetches some files at once. An account that has the fewest under way comes first, and gets no more if it
+has more than half as many as there are fetchers free: the fewer are free, the less anybody gets, and neither one
+account nor a few can keep all to themselves (Choudhury and Hahne, Dynamic Queue Length Thresholds for Shared-Memory
+Packet Switches, 1998). A fetch ends after some hours at the latest.
 """
 
 import asyncio
@@ -48,8 +49,6 @@ log = logging.getLogger(__name__)
 
 FAILURES_MAX = 5
 """After so many failures, of a sort that nobody foresaw, the batch is given up."""
-ANY = 2**31 - 1
-"""More files than an account can have under way."""
 POLL_SECONDS = 0.5
 KEEP_SECONDS = 1.0
 """How often to look whether a batch is still to be fetched: its import may be cancelled while nothing comes."""
@@ -65,7 +64,7 @@ _MENDED = f"When that is mended, {_AGAIN}"
 class FetchSettings:
     """How one process fetches."""
 
-    at_once: int = 4
+    at_once: int = 16
     """How many files are fetched at the same time."""
     lease: timedelta = timedelta(seconds=15)
     longest: timedelta = timedelta(hours=6)
@@ -156,10 +155,10 @@ class Fetching:
                 await asyncio.wait_for(self._arrived.wait(), POLL_SECONDS)
 
     async def _claim(self) -> FetchLease | None:
-        # One after the other: two that are both the last but one would leave none.
+        # One after the other: each is to see how many the others have left free.
         async with self._claiming:
-            is_last = self._under_way == self._settings.at_once - 1 > 0
-            lease = await references.reference_claim(self._database, self._settings.lease, 0 if is_last else ANY)
+            free = self._settings.at_once - self._under_way
+            lease = await references.reference_claim(self._database, self._settings.lease, free // 2)
             self._under_way += lease is not None
         return lease
 

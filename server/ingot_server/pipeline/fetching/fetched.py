@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 import random
+import time
 from collections.abc import AsyncIterator
 
 from ingot_server.pipeline.fetching.errors import Fault, FetchFailed, FileChanged
@@ -14,6 +15,8 @@ log = logging.getLogger(__name__)
 
 WAIT_SECONDS_MAX = 60.0
 """After a fault, whatever Retry-After says."""
+SLOWEST = 1_024
+"""How many bytes a second the source must send, on an average of the time in which a silent one is given up."""
 
 
 class Fetched:
@@ -38,6 +41,8 @@ class Fetched:
         """How far the bytes were given out."""
         self._read_to = 0
         """How far the current reading is: below the position, if the source had to begin before it."""
+        self._waited_seconds = 0.0
+        self._waited_bytes = 0
         # Without a version: of what was given out, and of what is read again after a fault.
         self._given = hashlib.blake2b()
         self._repeated = hashlib.blake2b()
@@ -94,7 +99,7 @@ class Fetched:
     async def _new_bytes(self, reading: Reading) -> bytes:
         """The next bytes behind the position; none at the end."""
         while True:
-            piece = await reading.piece()
+            piece = await self._piece(reading)
             if not piece:
                 if self._read_to < (self._position if self.size is None else self.size):
                     raise Fault(f"the source ended early, after {self._read_to:,} bytes")
@@ -109,6 +114,23 @@ class Fetched:
                     raise FileChanged
             if len(piece) > skip:
                 return piece[skip:]
+
+    async def _piece(self, reading: Reading) -> bytes:
+        """The next bytes of the reading; only the time for which the source keeps us waiting counts against it."""
+        began = time.monotonic()
+        piece = await reading.piece()
+        self._waited_seconds += time.monotonic() - began
+        self._waited_bytes += len(piece)
+        patience = self._rules.tries * self._rules.stall_seconds
+        if self._waited_seconds > patience:
+            if piece and self._waited_bytes < SLOWEST * patience:
+                raise FetchFailed(
+                    f"the source sent {self._waited_bytes:,} bytes in {self._waited_seconds:.0f} seconds: expected at"
+                    f" least {SLOWEST:,} bytes a second"
+                )
+            self._waited_seconds = 0.0
+            self._waited_bytes = 0
+        return piece
 
     async def _wait_after(self, fault: Fault) -> None:
         self.end()

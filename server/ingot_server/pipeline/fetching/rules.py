@@ -20,6 +20,7 @@ class FetchRules:
     stall_seconds: float = 60
     """No byte for so long is a fault."""
     tries: int = 5
-    """After so many faults in a row, without a new byte in between, reading is given up."""
+    """After so many faults in a row, without a new byte in between, reading is given up; and in the time that as many
+    silent tries take, `fetched.SLOWEST` bytes a second must come."""
     backoff_seconds: float = 0.5
     """How long to wait after the first fault; twice as long after each further one in a row."""

@@ -173,12 +173,6 @@ class App:
         try:
             if files := certificate_files(settings):
                 return self._server.add_secure_port(address, Certificates(files).credentials())
-            if not settings.listens_on_loopback and not settings.allow_plaintext:
-                raise ConfigurationError(
-                    f"INGOT_ADDRESS {address} can be reached from other machines, and without TLS keys and data would"
-                    " be readable on the way: set INGOT_TLS_CERTIFICATE and INGOT_TLS_KEY, or"
-                    " INGOT_ALLOW_PLAINTEXT=true if something else protects the connection"
-                )
             return self._server.add_insecure_port(address)
         except RuntimeError:
             raise cannot_listen(address) from None
@@ -224,6 +218,7 @@ def _give_fetchers_threads(settings: Settings) -> None:
 @asynccontextmanager
 async def running(settings: Settings, *, shares_port: bool = False) -> AsyncIterator[App]:
     """A server that is up; it is drained at the end."""
+    settings.expect_protected()
     keep_heap_whole()
     _give_fetchers_threads(settings)
     async with open_database(settings) as database:

@@ -11,7 +11,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from ingot_server.certificates import CertificatesUnfit, certificate_files
-from ingot_server.settings import Settings
+from ingot_server.settings import ConfigurationError, Settings
 from ingot_server.shared_port import PORT_NOT_SHARED, port_can_be_shared
 from ingot_server.storage.database import UNHURRIED_CONNECTIONS, database_errors
 from ingot_server.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
@@ -59,16 +59,14 @@ async def is_running(settings: Settings) -> bool:
 
 async def _address_problems(settings: Settings) -> list[str]:
     host, _, port = settings.address.rpartition(":")
-    if not settings.listens_on_loopback and not (settings.tls_certificate or settings.allow_plaintext):
-        return [
-            f"INGOT_ADDRESS {settings.address} is not loopback and TLS is not set up: set INGOT_TLS_CERTIFICATE and"
-            " INGOT_TLS_KEY, or INGOT_ALLOW_PLAINTEXT=true"
-        ]
     try:
+        settings.expect_protected()
         family, kind, protocol, _, target = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(target)
+    except ConfigurationError as error:
+        return [str(error)]
     except OSError as error:
         if error.errno == errno.EADDRINUSE and await is_running(settings):
             return []

@@ -38,6 +38,7 @@ class Fleet:
         settings = self._settings
         with ExitStack() as stack:
             if self._serves:
+                settings.expect_protected()
                 self.port = stack.enter_context(shared_port(settings.address))
             else:
                 require_own_database(settings)

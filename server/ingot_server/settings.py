@@ -182,6 +182,15 @@ class Settings(BaseSettings):
         host = self.address.rpartition(":")[0].strip("[]")
         return host in ("localhost", "::1") or host.startswith("127.")
 
+    def expect_protected(self) -> None:
+        """Raises ConfigurationError if others could read what clients send to the address."""
+        if not self.listens_on_loopback and not self.tls_certificate and not self.allow_plaintext:
+            raise ConfigurationError(
+                f"INGOT_ADDRESS {self.address} can be reached from other machines, and without TLS keys and data would"
+                " be readable on the way: set INGOT_TLS_CERTIFICATE and INGOT_TLS_KEY, or INGOT_ALLOW_PLAINTEXT=true if"
+                " something else protects the connection"
+            )
+
 
 class ConfigurationError(Exception):
     """The settings do not fit together; the message says what to change."""

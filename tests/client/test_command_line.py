@@ -227,6 +227,7 @@ async def test_import_that_need_not_be_watched(ingot: Command, rows: Path) -> No
         (["records", "export", "t", "-o", "a.csv"], "only NDJSON can be written"),
         (["records", "export", "t", "-o", "a.XLSX"], "only NDJSON can be written"),
         (["errors", "1", "--rejects", "--code", "1002"], "--code: a file has all of them"),
+        (["errors", "1", "-o", "a.xlsx"], "only CSV and NDJSON can be written"),
         (["errors", "1", "--format", "xml"], "neither csv nor ndjson"),
         (["errors", "1", "--severity", "fatal"], "'fatal' is not one of error, warning"),
         (["errors", "1", "--severity", "error", "-o", "x.csv"], "a file has all of them"),

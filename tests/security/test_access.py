@@ -12,8 +12,9 @@ from grpc_reflection.v1alpha import reflection_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot.v1 import table_service_pb2 as ta
 from ingot_server.access import create_key
-from ingot_server.app import App
+from ingot_server.app import App, running
 from ingot_server.domain.api_keys import SCOPES, ApiKey, api_key_new, api_key_parse
+from ingot_server.fleet import Fleet
 from ingot_server.rpc.guard import SCOPES as SCOPE_OF_METHOD
 from ingot_server.settings import ConfigurationError, Settings
 from ingot_server.storage import accounts
@@ -164,10 +165,12 @@ async def test_a_key_that_is_revoked_ends_within_seconds(caller: Caller, databas
     assert refused.value.code() == StatusCode.UNAUTHENTICATED
 
 
-async def test_plaintext_is_refused_off_loopback(database_url: str) -> None:
-    for address in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0", "localhost.example.org:0"):
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "localhost.example.org:0"])
+async def test_plaintext_is_refused_off_loopback_before_anything_is_started(address: str) -> None:
+    settings = Settings(database_url="postgresql://ingot@127.0.0.1:1/none", address=address, processes=2)
+    for refused in (running(settings), Fleet(settings, serves=True).running()):
         with pytest.raises(ConfigurationError, match="INGOT_TLS_CERTIFICATE"):
-            async with running_app(database_url, address=address):
+            async with refused:
                 pass
 
 

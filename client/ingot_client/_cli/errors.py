@@ -57,6 +57,8 @@ def errors(
     }
     as_file = rejects or format_ is not None or output is not None
     output = options.named_file(output)
+    if output is not None and output.suffix.lower() != ".csv" and output.name.lower().endswith(options.NOT_JSON):
+        raise typer.BadParameter("only CSV and NDJSON can be written: say FILE.csv", param_hint="--output")
     given = [f"--{name}" for name, value in {**wanted, "batch": batch}.items() if value]
     if given and as_file:
         raise typer.BadParameter(

@@ -5,7 +5,7 @@ import pytest
 from ingot.v1 import batch_pb2
 from ingot_server.domain.errors import InvalidRequest
 from ingot_server.domain.formats import Compression, DataFormat, FileType
-from ingot_server.rpc.requests import reference_format
+from ingot_server.rpc.formats import reference_format
 
 Message = batch_pb2.DataFormat
 

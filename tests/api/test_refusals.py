@@ -15,7 +15,7 @@ from ingot.v1 import import_service_pb2 as pb
 from ingot.v1 import record_service_pb2 as rs
 from ingot.v1 import table_service_pb2 as ts
 from ingot_server.rpc.paging import page_token
-from ingot_server.rpc.requests import record_texts
+from ingot_server.rpc.structures import record_texts
 from ingot_server.storage.database import Database
 from tests.calling import Caller, Upload, details_of, reason_of, records
 

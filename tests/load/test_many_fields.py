@@ -23,7 +23,7 @@ from ingot_server.domain.fields import UnknownFields
 from ingot_server.domain.records import FAULTS_MAX, RECORD_BYTES_MAX
 from ingot_server.domain.tables import Rules
 from ingot_server.pipeline.validation import Validator
-from ingot_server.rpc.requests import record_texts
+from ingot_server.rpc.structures import record_texts
 from ingot_server.storage.database import Database
 from tests.calling import Caller, records
 from tests.load.test_crowds import crowd_at

@@ -10,7 +10,7 @@ from ingot_server.domain.errors import InvalidRequest
 from ingot_server.pipeline.progress import Progress
 from ingot_server.pipeline.receiving import Receiver
 from ingot_server.pipeline.referencing import Fetching
-from ingot_server.rpc import paging, requests, wire
+from ingot_server.rpc import formats, paging, requests, wire
 from ingot_server.rpc.changing import expect_changeable
 from ingot_server.rpc.guard import Context, caller_account
 from ingot_server.rpc.uploads import beginning, open_batch, pieces_of
@@ -44,7 +44,7 @@ class BatchService(batch_service_pb2_grpc.BatchServiceServicer):
         import_id = violations.collect(lambda: requests.import_id(request.import_id))
         batch_id = violations.collect(lambda: requests.batch_id(request.batch_id))
         violations.collect(lambda: self._fetching.expect_readable(request.uri))
-        format = violations.collect(lambda: requests.reference_format(request.format, request.uri))
+        format = violations.collect(lambda: formats.reference_format(request.format, request.uri))
         violations.raise_if_any()
         assert import_id is not None  # noqa: S101 else there are violations
         assert batch_id is not None  # noqa: S101 as above

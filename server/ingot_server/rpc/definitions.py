@@ -15,7 +15,8 @@ from ingot_server.domain.tables import GENERIC, Rules, Table
 from ingot_server.pipeline.kinds.kind import Kind
 from ingot_server.pipeline.validation.declaring import field_violations, table_violations
 from ingot_server.pipeline.values import Unreadable, normal_text, shown
-from ingot_server.rpc.requests import Violations, reading_options, struct_value, table_use
+from ingot_server.rpc.requests import Violations, reading_options, table_use
+from ingot_server.rpc.structures import struct_value
 from ingot_server.rpc.wire import reading_message, timestamp
 from ingot_server.storage.tables import rules_text
 

@@ -12,7 +12,7 @@ from ingot_server.pipeline.exporting import export_records
 from ingot_server.pipeline.finding import delete_records, find_record
 from ingot_server.pipeline.threads import computed
 from ingot_server.pipeline.writing import WriteOrder, rehearse_records, write_records
-from ingot_server.rpc import paging, requests, wire
+from ingot_server.rpc import paging, requests, structures, wire
 from ingot_server.rpc.guard import Context, audit_deletion, caller_account, caller_is_sandboxed, expect_scope
 from ingot_server.rpc.selecting import Selection, next_token, page_after, selection, staged_scope, staged_table
 from ingot_server.storage import imports, records, tables
@@ -34,7 +34,7 @@ class RecordService(record_service_pb2_grpc.RecordServiceServicer):
         mode = requests.write_mode(request.mode, "mode")
         if mode is WriteMode.DELETE:
             expect_scope("records:delete")
-        order = WriteOrder(use, reading, mode, await requests.record_texts(request.records))
+        order = WriteOrder(use, reading, mode, await structures.record_texts(request.records))
         validate_only = request.validate_only or caller_is_sandboxed()
         write = rehearse_records if validate_only else write_records
         written = await write(self._database, caller_account(), order)

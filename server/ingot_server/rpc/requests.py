@@ -3,20 +3,16 @@
 A wrong request is refused before anything is written, with all that is wrong with it.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
-from urllib.parse import unquote, urlsplit
+from typing import Literal, TypeVar
 
-from google.protobuf import struct_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ingot.v1 import batch_pb2, field_pb2, import_pb2, import_service_pb2, record_error_pb2, record_pb2, write_mode_pb2
+from ingot.v1 import field_pb2, import_pb2, import_service_pb2, record_error_pb2, write_mode_pb2
 from ingot_server.domain.errors import InvalidRequest
 from ingot_server.domain.fields import Reading
-from ingot_server.domain.formats import HEADER_BYTES_MAX, Compression, DataFormat, FileType
 from ingot_server.domain.imports import Budget, ImportSpec, ImportState
 from ingot_server.domain.modes import WriteMode
 from ingot_server.domain.records import (
@@ -29,7 +25,6 @@ from ingot_server.domain.records import (
 )
 from ingot_server.domain.tables import Rules
 from ingot_server.pipeline.kinds import KINDS, use_of_table
-from ingot_server.pipeline.threads import LITTLE_BYTES, LITTLE_RECORDS, computed
 from ingot_server.pipeline.validation import merged_fields
 from ingot_server.pipeline.validation.declaring import key_field_violations
 from ingot_server.pipeline.values import is_country, is_locale, is_time_zone, shown
@@ -45,21 +40,10 @@ LABELS_MAX = 16
 LABEL_CHARACTERS_MAX = 63
 REQUEST_ID_CHARACTERS_MAX = 128
 WRITE_RECORDS_MAX = 1_000
-MESSAGE_RECORDS_MAX = 100_000
-"""How many records a message of an upload may carry: with millions of empty ones it would keep everybody waiting."""
 _ID_MAX = 2**63 - 1
 
 _TABLE = re.compile(r"[A-Za-z0-9_]{1,63}")
 _BATCH_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_ENDINGS = {
-    ".csv": FileType.CSV,
-    ".tsv": FileType.CSV,
-    ".ndjson": FileType.NDJSON,
-    ".jsonl": FileType.NDJSON,
-    ".json": FileType.JSON_ARRAY,
-    ".xlsx": FileType.EXCEL,
-    ".parquet": FileType.PARQUET,
-}
 _IMPORT_ID = re.compile(r"[1-9][0-9]{0,18}")
 
 
@@ -270,100 +254,6 @@ def error_filter(request: import_service_pb2.ListImportErrorsRequest) -> ErrorFi
     )
 
 
-def data_format(message: batch_pb2.DataFormat) -> DataFormat:
-    """How the bytes of an upload are to be read. Raises InvalidRequest."""
-    type = _file_type(message)
-    if type is None:
-        raise InvalidRequest({"format.type": "expected FILE_TYPE_NDJSON, FILE_TYPE_CSV or FILE_TYPE_JSON_ARRAY"})
-    if type.tabular:
-        how = "with Ingot's client, which reads it itself, or have the server fetch it with ReferenceBatch"
-        raise InvalidRequest({"format.type": f"expected no {type} in an upload: send such a file {how}"})
-    return _format(message, type, _compression(message) or Compression.NONE, ",")
-
-
-def reference_format(message: batch_pb2.DataFormat, uri: str) -> DataFormat:
-    """How a file that the server fetches is to be read: what `message` leaves open is taken from the name of the file.
-
-    Raises InvalidRequest.
-    """
-    name, by_name = _without_compression(_uri_path(uri).lower())
-    ending = next((ending for ending in _ENDINGS if name.endswith(ending)), "")
-    type = _file_type(message) or _ENDINGS.get(ending)
-    if type is None:
-        known = ", ".join(_ENDINGS)
-        raise InvalidRequest({"format.type": f"expected a type, because the path of the URI ends in none of {known}"})
-    return _format(message, type, _compression(message) or by_name, "\t" if ending == ".tsv" else ",")
-
-
-def _file_type(message: batch_pb2.DataFormat) -> FileType | None:
-    if message.type not in batch_pb2.FileType.values():
-        raise InvalidRequest({"format.type": f"expected a type of file, got {message.type}"})
-    if message.type == batch_pb2.FILE_TYPE_UNSPECIFIED:
-        return None
-    return FileType(batch_pb2.FileType.Name(message.type).removeprefix("FILE_TYPE_"))
-
-
-def _compression(message: batch_pb2.DataFormat) -> Compression | None:
-    if message.compression not in batch_pb2.Compression.values():
-        expected = "expected COMPRESSION_NONE, COMPRESSION_GZIP or COMPRESSION_ZSTD"
-        raise InvalidRequest({"format.compression": f"{expected}, got {message.compression}"})
-    if message.compression == batch_pb2.COMPRESSION_UNSPECIFIED:
-        return None
-    return Compression(batch_pb2.Compression.Name(message.compression).removeprefix("COMPRESSION_"))
-
-
-def _format(message: batch_pb2.DataFormat, type: FileType, compression: Compression, delimiter: str) -> DataFormat:
-    if message.HasField("csv") and type is not FileType.CSV:
-        raise InvalidRequest({"format.csv": "expected only with FILE_TYPE_CSV"})
-    if len(message.csv.columns) > HEADER_BYTES_MAX:
-        raise InvalidRequest({"format.csv.columns": f"expected names of at most {HEADER_BYTES_MAX:,} bytes together"})
-    format = DataFormat(
-        type=type,
-        encoding=message.encoding or "utf-8",
-        delimiter=message.csv.delimiter or delimiter,
-        quote=message.csv.quote or '"',
-        columns=tuple(message.csv.columns),
-        compression=compression,
-        sheet=message.sheet,
-    )
-    Violations(format.violations()).raise_if_any()
-    return format
-
-
-def _without_compression(path: str) -> tuple[str, Compression]:
-    for ending, compression in ((".gz", Compression.GZIP), (".zst", Compression.ZSTD)):
-        if path.endswith(ending):
-            return path.removesuffix(ending), compression
-    return path, Compression.NONE
-
-
-def _uri_path(uri: str) -> str:
-    if uri.lower().startswith("s3://"):
-        # A key is meant as it is written.
-        return uri
-    try:
-        return unquote(urlsplit(uri).path)
-    except ValueError:
-        raise InvalidRequest({"uri": "expected a URI"}) from None
-
-
-async def record_texts(messages: Sequence[record_pb2.Record]) -> list[bytes]:
-    """The JSON texts of the records of a message. Raises InvalidRequest."""
-    if len(messages) > MESSAGE_RECORDS_MAX:
-        expected = f"expected at most {MESSAGE_RECORDS_MAX:,} in a message, got {len(messages):,}"
-        raise InvalidRequest({"records": f"{expected}: send several messages"})
-    texts = [message.json for message in messages]
-    if all(texts):
-        return texts
-    # Structures take a hundred times as long as texts, and one of them may have 300,000 fields.
-    is_little = len(messages) <= LITTLE_RECORDS and sum(message.ByteSize() for message in messages) <= LITTLE_BYTES
-    return await computed(is_little, _texts, messages)
-
-
-def _texts(messages: Iterable[record_pb2.Record]) -> list[bytes]:
-    return [message.json if message.HasField("json") else _struct_text(message) for message in messages]
-
-
 def _labels(labels: Mapping[str, str], path: str) -> dict[str, str]:
     if len(labels) > LABELS_MAX:
         raise InvalidRequest({path: f"expected at most {LABELS_MAX} labels, got {len(labels)}"})
@@ -383,34 +273,3 @@ def _time(
         return message.ToDatetime(UTC)
     except (ValueError, OverflowError):
         raise InvalidRequest({name: "expected a time between the years 1 and 9999"}) from None
-
-
-def _struct_text(message: record_pb2.Record) -> bytes:
-    # NaN and Infinity become literals that the check of records refuses, so that they are reported there.
-    # Sorted, because the order of a protobuf map differs from process to process: a record that is sent again must give
-    # the same text on any server.
-    value = _struct_fields(message.struct)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8", "surrogatepass")
-
-
-def _struct_fields(struct: struct_pb2.Struct) -> dict[str, Any]:
-    return {name: struct_value(value) for name, value in struct.fields.items()}
-
-
-def struct_value(value: struct_pb2.Value) -> Any:
-    """A JSON value that came as a structure; None if it is unset."""
-    match value.WhichOneof("kind"):
-        case "number_value":
-            number = value.number_value
-            # A double holds every whole number up to 2^53 exactly: 1 came as 1, not as 1.0.
-            return int(number) if number.is_integer() and abs(number) <= 2**53 else number
-        case "string_value":
-            return value.string_value
-        case "bool_value":
-            return value.bool_value
-        case "struct_value":
-            return _struct_fields(value.struct_value)
-        case "list_value":
-            return [struct_value(item) for item in value.list_value.values]
-        case _:
-            return None

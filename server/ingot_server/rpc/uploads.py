@@ -10,7 +10,7 @@ from ingot_server.domain.batches import OffsetUnit
 from ingot_server.domain.errors import InvalidRequest, OffsetGap
 from ingot_server.domain.formats import DataFormat
 from ingot_server.pipeline.pieces import Piece
-from ingot_server.rpc import requests
+from ingot_server.rpc import formats, structures
 from ingot_server.storage import batches
 from ingot_server.storage.batches import OpenBatch
 from ingot_server.storage.database import Database
@@ -31,7 +31,7 @@ class Beginning:
 
 def beginning(first: UploadBatchRequest | RunImportRequest) -> Beginning:
     """What the first message says of the whole. Raises InvalidRequest, before anything is made for it."""
-    format = requests.data_format(first.format) if first.HasField("format") else None
+    format = formats.data_format(first.format) if first.HasField("format") else None
     if not 0 <= first.expected_total <= TOTAL_MAX:
         raise InvalidRequest({"expected_total": f"expected 0 to {TOTAL_MAX}, got {first.expected_total}"})
     if first.records and first.data:
@@ -89,4 +89,4 @@ async def _piece(message: UploadBatchRequest | RunImportRequest) -> Piece:
     finish_total = message.finish.total if message.HasField("finish") else None
     if offset is not None and offset < 0:
         raise InvalidRequest({"offset": f"expected 0 or more, got {offset}"})
-    return Piece(await requests.record_texts(message.records), message.data, offset, finish_total)
+    return Piece(await structures.record_texts(message.records), message.data, offset, finish_total)

@@ -22,7 +22,8 @@ from ingot_server.pipeline import exact_json
 from ingot_server.pipeline.checking import check
 from ingot_server.pipeline.decoding.unpacking import FREE_BYTES, RATIO_MAX
 from ingot_server.pipeline.values import Doubtful, Unreadable, normal_text, reader
-from ingot_server.rpc import formats, paging
+from ingot_server.rpc import paging
+from ingot_server.rpc.formats import data_format
 from ingot_server.storage.filtering import Arguments, condition_sql
 from tests.fuzz import drafts
 from tests.pipeline.feeding import Read, read
@@ -310,7 +311,7 @@ def try_format(given: tuple[int, int, str, str, str, Sequence[str]]) -> int:
     message.csv.delimiter, message.csv.quote = delimiter, quote
     message.csv.columns.extend(columns)
     try:
-        format = formats.data_format(message)
+        format = data_format(message)
     except InvalidRequest:
         return 1
     if not format.type.tabular:

@@ -17,7 +17,7 @@ from ingot_client import AsyncClient, TooManyRequests, _connection
 from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage.database import Database
-from tests.api.test_references import MANY, referenced
+from tests.api.test_references import MANY, refer, referenced
 from tests.calling import Caller, Upload, details_of, reason_of, records
 from tests.conftest import running_app
 from tests.pipeline.hosting import hosting
@@ -154,6 +154,29 @@ async def test_an_import_has_so_many_bytes_of_records_whatever_they_come_in(
         assert reason_of(refused.value).metadata["quota"] == "import_bytes"
         await acme.upload([records([line], import_id=import_id, batch_id="c", finish=True)])
         assert (await acme.finish(import_id)).counts.received == 100
+
+
+async def test_an_import_has_so_many_batches_and_those_that_it_has_go_on(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingot_server.storage.batches.BATCHES_MAX", 2)
+    import_id = await caller.create()
+    for batch_id in ("a", "b"):
+        await caller.upload([records([{"id": batch_id}], import_id=import_id, batch_id=batch_id)])
+    further = (
+        caller.upload([records([{"id": "c"}], import_id=import_id, batch_id="c")]),
+        refer(caller, import_id, "https://example.org/c.csv", batch_id="c"),
+    )
+    for call in further:
+        with pytest.raises(aio.AioRpcError) as refused:
+            await call
+        assert expect_quota(refused.value, "IMPORT_TOO_LARGE", "import") is None
+        facts = reason_of(refused.value).metadata
+        assert (facts["quota"], facts["limit"], facts["import_id"]) == ("import_batches", "2", import_id)
+    for batch_id in ("a", "b"):
+        await caller.upload([records([{"id": 1}], import_id=import_id, batch_id=batch_id, offset=1, finish=2)])
+    assert (await caller.finish(import_id)).counts.received == 4
+    assert (await caller.run([{"id": "c"}])).counts.created == 1
 
 
 async def test_what_waits_to_be_processed_has_a_limit_and_the_client_goes_on_when_there_is_room(

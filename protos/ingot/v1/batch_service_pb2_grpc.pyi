@@ -29,7 +29,8 @@ class BatchServiceStub:
     server. Finishing a finished batch again with the same total changes nothing.
 
     A stream that says nothing for 5 minutes (a setting of the server) is ended with UPLOAD_IDLE. What the account may
-    not send, if the server has such limits, is refused with IMPORT_TOO_LARGE or QUEUE_FULL. What is committed stays.
+    not send, if the server has such limits, is refused with IMPORT_TOO_LARGE or QUEUE_FULL, and a further batch than the
+    10,000th of an import with IMPORT_TOO_LARGE. What is committed stays.
 
     Faulty records are not an error of this call: they are counted, kept and listed by ListImportErrors.
     """
@@ -78,7 +79,8 @@ class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
         server. Finishing a finished batch again with the same total changes nothing.
 
         A stream that says nothing for 5 minutes (a setting of the server) is ended with UPLOAD_IDLE. What the account may
-        not send, if the server has such limits, is refused with IMPORT_TOO_LARGE or QUEUE_FULL. What is committed stays.
+        not send, if the server has such limits, is refused with IMPORT_TOO_LARGE or QUEUE_FULL, and a further batch than the
+        10,000th of an import with IMPORT_TOO_LARGE. What is committed stays.
 
         Faulty records are not an error of this call: they are counted, kept and listed by ListImportErrors.
         """

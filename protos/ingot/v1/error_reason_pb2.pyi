@@ -194,8 +194,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     `{"reason": "TOO_MANY_REQUESTS", "domain": "ingot.v1", "metadata": {"limit": "50"}}`
     """
     ERROR_REASON_IMPORT_TOO_LARGE: _ErrorReason.ValueType  # 31
-    """RESOURCE_EXHAUSTED. The import may not have so many records, or bytes of records as JSON (no limits, if the server has
-    no settings). What is committed stays: finish the batch with that, and send the rest in another import.
+    """RESOURCE_EXHAUSTED. The import may not have so many batches (10,000), or records, or bytes of records as JSON (no
+    limits, if the server has no settings). What is committed stays: finish the batch with that, and send the rest in
+    another import.
     `google.rpc.QuotaFailure` comes with it.
 
     `{"reason": "IMPORT_TOO_LARGE", "domain": "ingot.v1", "metadata": {"quota": "import_records", "limit": "1000000",
@@ -396,8 +397,9 @@ Nothing was done; `google.rpc.QuotaFailure` comes with it, and `google.rpc.Retry
 `{"reason": "TOO_MANY_REQUESTS", "domain": "ingot.v1", "metadata": {"limit": "50"}}`
 """
 ERROR_REASON_IMPORT_TOO_LARGE: ErrorReason.ValueType  # 31
-"""RESOURCE_EXHAUSTED. The import may not have so many records, or bytes of records as JSON (no limits, if the server has
-no settings). What is committed stays: finish the batch with that, and send the rest in another import.
+"""RESOURCE_EXHAUSTED. The import may not have so many batches (10,000), or records, or bytes of records as JSON (no
+limits, if the server has no settings). What is committed stays: finish the batch with that, and send the rest in
+another import.
 `google.rpc.QuotaFailure` comes with it.
 
 `{"reason": "IMPORT_TOO_LARGE", "domain": "ingot.v1", "metadata": {"quota": "import_records", "limit": "1000000",

@@ -10,6 +10,9 @@ from typing import Self
 from ingot_server.domain.formats import DataFormat
 from ingot_server.domain.progress import Counts, Stage
 
+BATCHES_MAX = 10_000
+"""How many an import may have: it is the sum of its batches, and whatever tells of it looks at each."""
+
 
 class OffsetUnit(StrEnum):
     """What the offsets of a batch count."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import msgspec
 
-from ingot_server.domain.batches import Batch, OffsetUnit, Source, batch_status
-from ingot_server.domain.errors import BatchNotFound
+from ingot_server.domain.batches import BATCHES_MAX, Batch, OffsetUnit, Source, batch_status
+from ingot_server.domain.errors import BatchNotFound, ImportTooLarge
 from ingot_server.domain.formats import DataFormat
 from ingot_server.domain.imports import ImportState
 from ingot_server.domain.progress import Stage, percent, stage_state
@@ -90,7 +90,7 @@ async def batch_create(
 ) -> OpenBatch:
     """A new batch, or the one that another stream has just made under this id. `source` is what the server fetches.
 
-    Raises ImportNotFound, and ImportStateRefused if the import takes no more batches.
+    Raises ImportNotFound, ImportTooLarge, and ImportStateRefused if the import takes no more batches.
     """
     async with database.connection() as connection:
         await batch_insert(connection, account_id, import_id, batch_id, source, format)
@@ -112,7 +112,7 @@ async def batch_insert(
     """Makes a batch of an import; its number, None if there is one already.
 
     It is applied after the batches that are finished by now, and after the one with the number `after_seq`. Raises
-    ImportNotFound, and ImportStateRefused if the import takes no more batches.
+    ImportNotFound, ImportTooLarge if there are BATCHES_MAX, and ImportStateRefused if the import takes no more batches.
     """
     unit = OffsetUnit.BYTES if format and not format.type.tabular else OffsetUnit.RECORDS
     owner = await connection.fetchrow(
@@ -124,11 +124,20 @@ async def batch_insert(
         msgspec.json.encode(asdict(format)).decode() if format else None,
         unit if source else None,
         after_seq,
+        BATCHES_MAX,
     )
     if owner is None:
         raise imports.import_not_found(import_id)
     if owner["state"] != ImportState.RECEIVING:
         raise imports.import_state_refused(import_id, owner["state"], "it takes no new batch")
+    if owner["is_full"]:
+        raise ImportTooLarge(
+            f"Import {import_id} has {BATCHES_MAX:,} batches, the most that it may have: finish it, send the rest in"
+            " another import, and send more records in each batch.",
+            quota="import_batches",
+            limit=BATCHES_MAX,
+            import_id=import_id,
+        )
     made: int | None = owner["batch_seq"]
     return made
 

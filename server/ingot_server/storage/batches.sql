@@ -1,7 +1,7 @@
 -- name: batch_create
--- Makes a batch, unless it exists or its import takes no more; the import's state, and the batch's number if it was made.
--- $1 account, $2 import id, $3 batch id, $4 what the server is to fetch or NULL, $5 format or NULL, $6 unit or NULL,
--- $7 a batch that it waits for in any case or NULL.
+-- Makes a batch, unless it exists or its import takes no more; the import's state, the batch's number if it was made, and
+-- whether there are too many for it. $1 account, $2 import id, $3 batch id, $4 what the server is to fetch or NULL,
+-- $5 format or NULL, $6 unit or NULL, $7 a batch that it waits for in any case or NULL, $8 how many there may be.
 --
 -- Waiting is transitive: it waits for those that are finished and not processed, and that none of these waits for.
 WITH owner AS (
@@ -11,6 +11,11 @@ WITH owner AS (
       AND import_id = $2
     -- Keeps the import from being finished before the batch is there to be seen.
     FOR SHARE
+),
+present AS (
+    SELECT count(*) AS number, bool_or(batch_id = $3) AS has_this
+    FROM batch
+    WHERE import_id = $2
 ),
 unprocessed AS (
     SELECT batch_seq, waits_for
@@ -28,12 +33,15 @@ made AS (
         FROM unprocessed
         WHERE batch_seq NOT IN (SELECT unnest(waits_for) FROM unprocessed)
     ) AS first
+    CROSS JOIN present
     WHERE state = 'RECEIVING'
+      AND number < $8::bigint
     ON CONFLICT (import_id, batch_id) DO NOTHING
     RETURNING batch_seq
 )
-SELECT state, (SELECT batch_seq FROM made) AS batch_seq
+SELECT state, (SELECT batch_seq FROM made) AS batch_seq, number >= $8 AND NOT has_this AS is_full
 FROM owner
+CROSS JOIN present
 
 -- name: batch_open
 -- What a stream must know of the batch it goes on with. $1 account, $2 import id, $3 batch id.

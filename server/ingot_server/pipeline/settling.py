@@ -24,15 +24,13 @@ async def end_if_due(database: Database, import_id: int) -> ImportState | None:
 
     Returns the state that it has come to, PROCESSING if it is to be committed; None if it was not time for that.
     """
-    found = (await imports.import_get_many(database, [import_id])).get(import_id)
+    found = await imports.import_get_due(database, import_id)
     if found is None:
         return None
     if found.state is ImportState.CANCELLING:
         if await import_moves.import_end_cancel(database, import_id):
             await tell_deletions(database, import_id)
         return ImportState.CANCELLED
-    if found.state not in (ImportState.RECEIVING, ImportState.PROCESSING) or found.committing:
-        return None
     # In PROCESSING no chunk is added once all is fetched, so these counts are the last ones.
     if found.state is ImportState.PROCESSING and found.work_is_over:
         return await _end(database, found)

@@ -77,6 +77,12 @@ async def import_get_many(database: Database, import_ids: Sequence[int]) -> dict
         return await import_get_within(connection, import_ids)
 
 
+async def import_get_due(database: Database, import_id: int) -> Import | None:
+    """An import, of any account, without error groups; None also if it is surely not time to end it."""
+    row = await database.fetchrow(sql.import_get_due, import_id)
+    return import_of(row) if row else None
+
+
 async def import_get_within(connection: "Connection", import_ids: Sequence[int]) -> dict[int, Import]:
     """The imports with these ids, as a transaction sees them."""
     return {row["import_id"]: import_of(row) for row in await connection.fetch(sql.import_get_many, import_ids)}

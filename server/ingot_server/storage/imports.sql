@@ -18,6 +18,30 @@ SELECT *
 FROM import_report
 WHERE import_id = ANY($1::bigint[])
 
+-- name: import_get_due
+-- One import, if it may be time to end it. $1 import id.
+--
+-- The report looks at all batches, and this is asked for after each of them: so it is asked for only if the import has a
+-- budget of errors, or no batch is left that is not done.
+SELECT *
+FROM import_report
+WHERE import_id = $1
+  AND (
+    state = 'CANCELLING'
+    OR NOT committing
+    AND state IN ('RECEIVING', 'PROCESSING')
+    AND (
+        max_errors IS NOT NULL
+        OR max_error_ratio IS NOT NULL
+        OR state = 'PROCESSING'
+            AND NOT EXISTS (
+                SELECT FROM batch
+                WHERE batch.import_id = import_report.import_id
+                  AND NOT (finished AND chunks_done = chunks_received)
+            )
+    )
+  )
+
 -- name: import_list
 -- A page of imports, newest first; NULL switches a filter off. $1 account, $2 the last import id of the page before,
 -- $3 table name, $4 states, $5 created from, $6 created before, $7 labels, $8 how many.

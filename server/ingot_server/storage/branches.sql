@@ -8,24 +8,25 @@ RETURNING table_id
 -- Copies the records with some keys into a branch, unless that was done before; the keys of those that were copied.
 -- $1 branch, $2 the table, $3 keys as text.
 --
+-- Of keys that the table does not have nothing is noted: that would take longer than to write their records.
 -- ORDER BY key: two chunks of one import may touch the same keys at the same time.
 WITH touched AS (
     INSERT INTO branch_key (table_id, key, existed)
-    SELECT $1, wanted.key, found.key IS NOT NULL
+    SELECT $1, wanted.key, true
     FROM (SELECT key COLLATE "C" AS key FROM unnest($3::text::text[]) AS given (key) ORDER BY 1) AS wanted
-    LEFT JOIN LATERAL (
-        SELECT key
+    CROSS JOIN LATERAL (
+        SELECT
         FROM record
         WHERE table_id = $2
           AND key = wanted.key
         LIMIT 1
-    ) AS found ON true
+    ) AS found
     ON CONFLICT (table_id, key) DO NOTHING
-    RETURNING key, existed
+    RETURNING key
 )
 INSERT INTO record (table_id, writer, create_time, update_time, rewritten, key, data, digest)
 SELECT $1, writer, create_time, update_time, false, found.key, data, digest
-FROM (SELECT key FROM touched WHERE existed ORDER BY key) AS wanted
+FROM (SELECT key FROM touched ORDER BY key) AS wanted
 CROSS JOIN LATERAL (
     SELECT *
     FROM record

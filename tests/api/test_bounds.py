@@ -53,6 +53,47 @@ async def large_records(caller: Caller) -> None:
     await write(caller, [{"id": "050-a", "v": "y" * 2_090_000}, {"id": "050-b", "v": "z" * 2_090_000}])
 
 
+async def test_a_record_whose_numbers_are_written_out_fits_into_a_message(caller: Caller) -> None:
+    """PostgreSQL writes 1e9 as 1000000000, and a blank behind each comma."""
+    texts = [b'{"id":"%s","v":[%s1]}' % (name, b"1e9," * number) for name, number in ((b"a", 333_300), (b"b", 333_400))]
+    answer = await caller.records.WriteRecords(
+        pb.WriteRecordsRequest(
+            table="things", key_fields=["id"], records=[record_pb2.Record(json=text) for text in texts]
+        )
+    )
+    assert (answer.counts.created, answer.counts.rejected) == (1, 1)
+    (error,) = answer.errors
+    assert error.code == E.RECORD_ERROR_CODE_RECORD_TOO_LARGE
+    assert "4,000,8" in error.message
+    assert "4,000,000" in error.message
+    assert len((await caller.records.GetRecord(pb.GetRecordRequest(table="things", key="a"))).record.json) > 3_999_000
+    assert [record.key for page in await pages(caller) for record in page.records] == ["a"]
+    assert [record.key for page in await pages(caller, view="RECORD_VIEW_STRUCT") for record in page.records] == ["a"]
+    exported = [piece.lines async for piece in caller.records.ExportRecords(pb.ExportRecordsRequest(table="things"))]
+    assert "".join(exported).count("1000000000") == 333_300
+
+
+@pytest.mark.parametrize(
+    ("texts", "rejected"),
+    [
+        ([b"1e308"] * 12_800, 0),
+        ([b"1e308"] * 13_000, 1),
+        ([b"1e-308"] * 13_000, 1),
+        ([b"-1.2345E-05"] * 170_000, 0),
+        ([b'"1e308,1e308"'] * 100_000, 0),
+        ([b"1"] * 1_000_000, 0),
+    ],
+)
+async def test_only_records_that_are_too_large_written_out_are_refused(
+    caller: Caller, texts: list[bytes], rejected: int
+) -> None:
+    import_id = await caller.create()
+    text = b'{"id":1,"v":[%s]}' % b",".join(texts)
+    await caller.upload([records([b'{"id":0}', text, b'{"id":2}'], import_id=import_id, batch_id="b", finish=True)])
+    counts = (await caller.finish(import_id)).counts
+    assert (counts.created, counts.rejected) == (3 - rejected, rejected)
+
+
 async def test_pieces_of_an_export_fit_into_messages_and_lose_nothing(caller: Caller) -> None:
     await large_records(caller)
     request = pb.ExportRecordsRequest(table="things")

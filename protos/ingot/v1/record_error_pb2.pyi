@@ -98,7 +98,7 @@ class _RecordErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recor
     RECORD_ERROR_CODE_MISSING_KEY: _RecordErrorCode.ValueType  # 1102
     """A key field is missing, null or empty; or no key fields are known and the record has no usable `keys`."""
     RECORD_ERROR_CODE_RECORD_TOO_LARGE: _RecordErrorCode.ValueType  # 1103
-    """The record is larger than 2,097,152 bytes."""
+    """The record is larger than 2,097,152 bytes, or than 4,000,000 when its numbers are written without exponents."""
     RECORD_ERROR_CODE_CONTROL_CHARACTER: _RecordErrorCode.ValueType  # 1104
     """The record contains a control character where none may stand: unescaped within a JSON string, or NUL anywhere."""
     RECORD_ERROR_CODE_SYNTAX_ERROR: _RecordErrorCode.ValueType  # 1105
@@ -160,7 +160,7 @@ RECORD_ERROR_CODE_EMPTY_LINE: RecordErrorCode.ValueType  # 1101
 RECORD_ERROR_CODE_MISSING_KEY: RecordErrorCode.ValueType  # 1102
 """A key field is missing, null or empty; or no key fields are known and the record has no usable `keys`."""
 RECORD_ERROR_CODE_RECORD_TOO_LARGE: RecordErrorCode.ValueType  # 1103
-"""The record is larger than 2,097,152 bytes."""
+"""The record is larger than 2,097,152 bytes, or than 4,000,000 when its numbers are written without exponents."""
 RECORD_ERROR_CODE_CONTROL_CHARACTER: RecordErrorCode.ValueType  # 1104
 """The record contains a control character where none may stand: unescaped within a JSON string, or NUL anywhere."""
 RECORD_ERROR_CODE_SYNTAX_ERROR: RecordErrorCode.ValueType  # 1105

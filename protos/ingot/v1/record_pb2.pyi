@@ -56,7 +56,10 @@ class Record(_message.Message):
     JSON_FIELD_NUMBER: _builtins.int
     STRUCT_FIELD_NUMBER: _builtins.int
     json: _builtins.bytes
-    """The object as JSON text in UTF-8: for programs. Stored as it is; numbers keep every digit."""
+    """The object as JSON text in UTF-8: for programs. Where messages are written as JSON, as with grpcurl, these bytes
+    are in base64; in Node they are a Buffer. Stored as PostgreSQL's jsonb, which keeps every digit of a number but
+    writes it without an exponent (1e2 becomes 100), and of a name that comes twice the last value.
+    """
     @_builtins.property
     def struct(self) -> _struct_pb2.Struct:
         """The object as a structure: for people with grpcurl. Several times slower, and numbers are 64-bit floats."""

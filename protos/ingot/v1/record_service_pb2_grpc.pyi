@@ -27,7 +27,9 @@ class RecordServiceStub:
     ListRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ListRecordsRequest, _record_service_pb2.ListRecordsResponse]
     """Lists the records of a table, all or those that a filter finds, in pages. Needs `records:read`.
 
-    They come by key (in the order of its bytes) if no order is asked for. A page ends after about 2 MiB, so that it fits into a message; only `next_page_token` tells whether it is the last.
+    They come by key (in the order of its bytes) if no order is asked for. A page ends after about 2 MiB, and has at least
+    one record, which takes at most 4 MB: less than the 4 MiB that clients of gRPC take by default. Only `next_page_token`
+    tells whether it is the last.
     """
     ExportRecords: _aio.UnaryStreamMultiCallable[_record_service_pb2.ExportRecordsRequest, _record_service_pb2.ExportRecordsResponse]
     """Streams the records of a table as NDJSON, all or those that a filter finds. Needs `records:read`.
@@ -68,7 +70,9 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_record_service_pb2.ListRecordsResponse]:
         """Lists the records of a table, all or those that a filter finds, in pages. Needs `records:read`.
 
-        They come by key (in the order of its bytes) if no order is asked for. A page ends after about 2 MiB, so that it fits into a message; only `next_page_token` tells whether it is the last.
+        They come by key (in the order of its bytes) if no order is asked for. A page ends after about 2 MiB, and has at least
+        one record, which takes at most 4 MB: less than the 4 MiB that clients of gRPC take by default. Only `next_page_token`
+        tells whether it is the last.
         """
 
     @_abc_1.abstractmethod

@@ -8,6 +8,9 @@ import msgspec
 from msgspec.structs import replace
 
 RECORD_BYTES_MAX = 2_097_152
+WRITTEN_BYTES_MAX = 4_000_000
+"""Of a record as PostgreSQL writes it, without exponents and with blanks: it must fit into a message of 4 MiB, the most
+that clients of gRPC take unless they are told otherwise."""
 KEY_BYTES_MAX = 1_024
 """A longer key does not fit into an entry of PostgreSQL's index (2,704 bytes) together with the other columns."""
 KEY_FIELDS_MAX = 8

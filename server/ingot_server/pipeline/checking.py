@@ -17,7 +17,14 @@ from typing import Any
 import msgspec
 
 from ingot_server.domain.records import DIGITS_MAX, NESTING_MAX, RECORD_BYTES_MAX, Decoded, Reject, reject
-from ingot_server.pipeline.diagnosis import NUMBER_SHAPES, WIDE_EXPONENT_SHAPE, faults_of, has_value
+from ingot_server.pipeline.diagnosis import (
+    MAY_GROW_FROM,
+    NUMBER_SHAPES,
+    WIDE_EXPONENT_SHAPE,
+    faults_of,
+    has_value,
+    may_grow,
+)
 from ingot_server.pipeline.keys import ready_keys
 from ingot_server.pipeline.own_keys import key_names
 
@@ -112,6 +119,8 @@ def _suspects_in(block: bytes, texts: Sequence[bytes], objects: int) -> set[int]
     if longest > DIGITS_MAX:
         suspects.update(position for position, text in enumerate(texts) if len(text) > RECORD_BYTES_MAX)
         suspects.update(_positions(texts, _many_digits(numbers)))
+    if longest > MAY_GROW_FROM:
+        suspects.update(position for position, text in enumerate(texts) if may_grow(text))
     suspects.update(_positions(texts, _wide_exponents(block, numbers)))
     return suspects
 

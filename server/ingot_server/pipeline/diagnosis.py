@@ -1,6 +1,7 @@
 """Says what is wrong with one record: every fault that can be determined, each with its place."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from operator import eq
@@ -14,6 +15,7 @@ from ingot_server.domain.records import (
     NESTING_MAX,
     RECORD_BYTES_MAX,
     RECORD_TOO_LARGE,
+    WRITTEN_BYTES_MAX,
     ErrorCode,
     Fault,
 )
@@ -46,6 +48,11 @@ _CONTROLS_TO_BLANKS = bytes.maketrans(_CONTROLS, b" " * 32)
 # Every digit and sign becomes 0, so that an exponent of three digits or more has one shape.
 NUMBER_SHAPES = bytes.maketrans(b"123456789+-.E", b"000000000000e")
 WIDE_EXPONENT_SHAPE = b"0e000"
+_EXPONENT_SHAPES = bytes.maketrans(b"123456789.E", b"0000000000e")
+_EXPONENTS = re.compile(rb"[eE][+-]?[0-9]+")
+MAY_GROW_FROM = 64_000
+"""No shorter record is longer than WRITTEN_BYTES_MAX when it is written out: at most 62 bytes come of one."""
+_SEARCH_BYTES = 65_536
 _NUMBERS = bytes.maketrans(b"123456789.", b"0000000000")
 _MANY_DIGITS = b"0" * (DIGITS_MAX + 1)
 _DIGITS = re.compile(rb"[0-9.]++")
@@ -84,8 +91,20 @@ def faults_of(text: bytes, key_fields: tuple[str, ...] | None, is_name: Callable
         faults.append(_too_deep())
     if problem := _number_problem(text):
         faults += islice(_number_faults(problem, record), NUMBER_FAULTS_MAX)
+    elif may_grow(text) and (size := _written_bytes(text)) > WRITTEN_BYTES_MAX:
+        faults.append(_grown(size))
     faults += _key_faults(record, key_fields, is_name)
     return faults
+
+
+def may_grow(text: bytes) -> bool:
+    """Whether the text may be longer than WRITTEN_BYTES_MAX without exponents; quickly told, and often wrongly."""
+    if len(text) <= MAY_GROW_FROM:
+        return False
+    shapes = text.translate(_EXPONENT_SHAPES, b"+-")
+    added = 10 * shapes.count(b"0e0") + 100 * shapes.count(b"0e00") + EXPONENT_MAX * shapes.count(b"0e000")
+    # Blanks alone make it longer by half.
+    return len(text) * 3 // 2 + added > WRITTEN_BYTES_MAX
 
 
 def has_value(record: Mapping[str, msgspec.Raw]) -> bool:
@@ -212,6 +231,29 @@ def _has_many_digits(text: bytes) -> bool:
             return True
         at = numbers.find(_MANY_DIGITS, run.end())
     return False
+
+
+def _written_bytes(text: bytes) -> int:
+    """How long well-formed JSON is at most, as PostgreSQL writes it: with blanks, and without exponents."""
+    outside = _outside_strings(text)
+    exponents: Counter[bytes] = Counter()
+    start = 0
+    while start < len(outside):
+        # Others get no turn while it searches. No exponent has a comma.
+        comma = outside.find(b",", start + _SEARCH_BYTES)
+        end = comma if comma >= 0 else len(outside)
+        exponents.update(_EXPONENTS.findall(outside, start, end))
+        start = end
+    grown = sum(times * (abs(int(one[1:])) + (b"-" in one) - len(one)) for one, times in exponents.items())
+    return len(text) + outside.count(b",") + outside.count(b":") + grown
+
+
+def _grown(size: int) -> Fault:
+    return Fault(
+        ErrorCode.RECORD_TOO_LARGE,
+        f"The record has {size:,} bytes when its numbers are written without exponents: expected at most"
+        f" {WRITTEN_BYTES_MAX:,}; split it, or write numbers as strings.",
+    )
 
 
 def _key_faults(

@@ -135,6 +135,32 @@ async def test_a_client_whose_machine_vanishes_is_let_go(
     await expect_the_rest_gets_through(caller, import_id, 300)
 
 
+PING, GO_AWAY = 6, 7
+
+
+async def test_clients_may_ask_often_whether_the_server_is_there(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every 10 seconds if they like, here every 60 ms; where gRPC's own limit holds the third time is too many."""
+    limits = {"grpc.http2.min_ping_interval_without_data_ms": 50}
+    assert limits.keys() <= dict(app._GRPC_OPTIONS).keys()
+    options = [(name, limits.get(name, value)) for name, value in app._GRPC_OPTIONS]
+    monkeypatch.setattr(app, "_GRPC_OPTIONS", options)
+    async with running_app(database_url) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        for _ in range(8):
+            await asyncio.sleep(0.06)  # Time is what this is about.
+            writer.write(bytes([0, 0, 8, PING, 0, 0, 0, 0, 0]) + bytes(8))
+            kind = None
+            while kind != PING:
+                head = await reader.readexactly(9)
+                kind = head[3]
+                assert kind != GO_AWAY
+                await reader.readexactly(int.from_bytes(head[:3]))
+        writer.close()
+
+
 async def test_clients_that_go_away_within_an_answer_are_no_fault_of_the_server(
     caller: Caller, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -157,6 +157,15 @@ async def test_all_errors_of_a_record_are_told_each_with_its_field(caller: Calle
     assert all(error.raw.startswith('{"contact_id": 9') for error in errors)
 
 
+@pytest.mark.parametrize("mode", ["REPLACE", "MERGE"])
+async def test_a_rejected_record_is_told_by_its_key_if_it_has_what_makes_it(caller: Caller, mode: str) -> None:
+    fields = {"kind": "ORDERS", "mode": f"WRITE_MODE_{mode}"}
+    answer = await write(caller, "orders", {"id": "o7", "total": "x"}, {"total": "x"}, {"id": "o8"}, **fields)
+    assert {(error.index, error.key) for error in answer.errors} == {(0, "o7"), (1, ""), (2, "o8")}
+    _, errors = await run(caller, "orders", {"id": "o9", "total": "x"}, kind="ORDERS")
+    assert {error.key for error in errors} == {"o9"}
+
+
 async def test_an_order_finds_its_contact_and_derives_its_total(caller: Caller) -> None:
     await write(caller, "people", {"id": 1, "email": "a@example.org"}, kind="CONTACTS")
     await write(caller, "bundles", {"id": "b1"}, kind="TICKET_BUNDLES")

@@ -142,6 +142,42 @@ async def test_bytes_that_are_no_message_are_a_clear_error(caller: Caller) -> No
     assert reason_of(refused).reason == "INVALID_REQUEST"
 
 
+async def test_a_text_that_is_no_utf8_is_named_as_the_reason(caller: Caller) -> None:
+    call: Any = caller.channel.unary_unary("/ingot.v1.ImportService/GetImport")
+    refused = await refusal(call(b"\x0a\x01\xff", metadata=[("x-api-key", caller.key)]))
+    assert "valid UTF-8" in (refused.details() or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("import_id", Upload(import_id="2")),
+        ("batch_id", Upload(batch_id="c")),
+        ("format", Upload(format=batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_CSV))),
+        ("expected_total", Upload(expected_total=9)),
+        ("spec", pb.RunImportRequest(spec=import_pb2.ImportSpec(table="other"))),
+        ("request_id", pb.RunImportRequest(request_id="r")),
+    ],
+)
+async def test_what_the_first_message_says_of_the_whole_may_be_repeated_and_not_changed(
+    caller: Caller, name: str, changed: Any
+) -> None:
+    first: Any
+    call: Any
+    if isinstance(changed, Upload):
+        first = Upload(import_id=await caller.create(), batch_id="b", format=NDJSON, expected_total=2)
+        call = caller.batches.UploadBatch
+    else:
+        spec = import_pb2.ImportSpec(table="things", key_fields=["id"])
+        first = pb.RunImportRequest(spec=spec, format=NDJSON, expected_total=2)
+        call = caller.imports.RunImport
+    again, end = type(first)(), type(first)(finish=batch_pb2.Finish(total=18))
+    again.CopyFrom(first)
+    first.data, again.data = b'{"id":1}\n', b'{"id":2}\n'
+    assert name in str(await refusal(call(iter([first, changed, end]))))
+    await call(iter([first, again, end]))
+
+
 async def test_garbage_in_the_middle_of_a_stream_loses_nothing_before_it(caller: Caller) -> None:
     import_id = await caller.create()
     good = records([{"id": row} for row in range(1000)], import_id=import_id, batch_id="b")

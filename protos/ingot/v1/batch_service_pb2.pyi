@@ -22,7 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class UploadBatchRequest(_message.Message):
-    """Carries a part of a batch. A message of at most 8 MiB; 256 KiB to 1 MiB is best."""
+    """Carries a part of a batch. A message of at most 8 MiB; 256 KiB to 1 MiB is best. What only the first message says of the
+    whole the others may repeat, but not change.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

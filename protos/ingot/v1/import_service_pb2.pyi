@@ -116,7 +116,7 @@ Global___CreateImportResponse: _TypeAlias = CreateImportResponse  # noqa: Y015
 
 @_typing.final
 class RunImportRequest(_message.Message):
-    """Carries a part of an import and its data. See UploadBatchRequest for offsets and sizes."""
+    """Carries a part of an import and its data. See UploadBatchRequest for offsets, sizes, and what the first message says."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -138,7 +138,7 @@ class RunImportRequest(_message.Message):
     """A piece of a file."""
     @_builtins.property
     def spec(self) -> _import_pb2.ImportSpec:
-        """Required in the first message, absent from the others. What the import is to do."""
+        """Required in the first message. What the import is to do."""
 
     @_builtins.property
     def format(self) -> _batch_pb2.DataFormat:

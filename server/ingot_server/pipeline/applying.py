@@ -318,6 +318,9 @@ def _applied(
     for row in rows:
         if row.is_faulty:
             keys = named_keys(row, rules, around)
+            if rules.kind.identity and len(keys) == 1:
+                # Only of good rows it was looked for.
+                [row.key] = keys
             named |= keys
             nameless += not keys
     return Applied(counts, _findings(rows, Severity.ERROR), _findings(rows, Severity.WARNING), named, nameless)

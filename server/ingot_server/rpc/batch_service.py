@@ -36,7 +36,7 @@ class BatchService(batch_service_pb2_grpc.BatchServiceServicer):
         import_id, batch_id = requests.import_id(first.import_id), requests.batch_id(first.batch_id)
         await expect_changeable(self._database, import_id)
         batch = await open_batch(self._database, caller_account(), import_id, batch_id, first, beginning(first))
-        await self._receiver.receive(batch, pieces_of(first, _same_batch(first, request_iterator)))
+        await self._receiver.receive(batch, pieces_of(first, request_iterator))
         return pb.UploadBatchResponse(batch=await self._batch(import_id, batch_id))
 
     async def ReferenceBatch(self, request: pb.ReferenceBatchRequest, context: Context) -> pb.ReferenceBatchResponse:
@@ -85,14 +85,3 @@ class BatchService(batch_service_pb2_grpc.BatchServiceServicer):
 
 def _watched(found: Batch) -> pb.WatchBatchResponse:
     return pb.WatchBatchResponse(batch=wire.batch_message(found))
-
-
-async def _same_batch(
-    first: pb.UploadBatchRequest, others: AsyncIterator[pb.UploadBatchRequest]
-) -> AsyncIterator[pb.UploadBatchRequest]:
-    async for message in others:
-        if message.import_id not in ("", first.import_id):
-            raise InvalidRequest({"import_id": "expected the same as in the first message, or none"})
-        if message.batch_id not in ("", first.batch_id):
-            raise InvalidRequest({"batch_id": "expected the same as in the first message, or none"})
-        yield message

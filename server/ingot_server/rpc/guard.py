@@ -257,7 +257,8 @@ def _parser(handler: Handler) -> Callable[[bytes], Any]:
         try:
             return deserialize(message)
         except DecodeError:
-            raise InvalidRequest({"request": "expected a message of the type that the method takes"}) from None
+            expected = "expected a message of the type that the method takes, with texts in valid UTF-8"
+            raise InvalidRequest({"request": expected}) from None
 
     return parse
 

@@ -18,6 +18,9 @@ from ingot_server.storage.database import Database
 TOTAL_MAX = 10**15
 """More than a petabyte or a trillion records is a mistake."""
 
+_OF_THE_WHOLE = ("import_id", "batch_id", "spec", "request_id", "format", "expected_total")
+"""What the first message says; others may repeat it, for those who make all messages from one."""
+
 Message = TypeVar("Message", UploadBatchRequest, RunImportRequest)
 
 
@@ -81,6 +84,9 @@ async def pieces_of(first: Message, others: AsyncIterator[Message]) -> AsyncIter
     """The content of the messages. Raises InvalidRequest."""
     yield await _piece(first)
     async for message in others:
+        for field, value in message.ListFields():
+            if field.name in _OF_THE_WHOLE and value != getattr(first, field.name):
+                raise InvalidRequest({field.name: "expected the same as in the first message, or none"})
         yield await _piece(message)
 
 

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19ingot/v1/write_mode.proto\x12\x08ingot.v1*\xa5\x01\n\tWriteMode\x12\x1a\n\x16WRITE_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12WRITE_MODE_REPLACE\x10\x01\x12\x14\n\x10WRITE_MODE_MERGE\x10\x02\x12\x19\n\x15WRITE_MODE_FILL_EMPTY\x10\x03\x12\x1c\n\x18WRITE_MODE_SKIP_EXISTING\x10\x04\x12\x15\n\x11WRITE_MODE_DELETE\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19ingot/v1/write_mode.proto\x12\x08ingot.v1*\xa5\x01\n\tWriteMode\x12\x1a\n\x16WRITE_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12WRITE_MODE_REPLACE\x10\x01\x12\x14\n\x10WRITE_MODE_MERGE\x10\x02\x12\x19\n\x15WRITE_MODE_FILL_EMPTY\x10\x03\x12\x1c\n\x18WRITE_MODE_SKIP_EXISTING\x10\x04\x12\x15\n\x11WRITE_MODE_DELETE\x10\x05\x42\x1e\n\x08ingot.v1P\x01Z\x10ingot/v1;ingotv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ingot.v1.write_mode_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\010ingot.v1P\001Z\020ingot/v1;ingotv1'
   _globals['_WRITEMODE']._serialized_start=40
   _globals['_WRITEMODE']._serialized_end=205
 # @@protoc_insertion_point(module_scope)

@@ -12,7 +12,8 @@ from typing import IO, Any, Final, Unpack
 from uuid import uuid4
 
 from ingot.v1.batch_pb2 import DataFormat
-from ingot.v1.import_pb2 import ImportSpec
+from ingot.v1.import_pb2 import IMPORT_STATE_RECEIVING, ImportSpec
+from ingot.v1.import_pb2 import Import as ImportMessage
 from ingot.v1.import_service_pb2 import RunImportRequest
 from ingot_client import _user_code
 from ingot_client._batches import BatchCalls
@@ -141,7 +142,7 @@ class WholeImports(ImportCalls, BatchCalls):
             if resume:
                 job = await self._import_begun(resume, spec.table)
             elif piece is not None:
-                job = await self._import_at_once(spec, piece, form)
+                job = await self._import_at_once(spec, piece, form, tell)
                 if job.state == "RECEIVING":
                     await source.rewind(0)
             else:
@@ -160,10 +161,10 @@ class WholeImports(ImportCalls, BatchCalls):
             job = await self._followed(job, tell)
         return replace(job, already_ended=already_ended)
 
-    async def _import_at_once(self, spec: ImportSpec, piece: Piece, form: DataFormat | None) -> Import:
+    async def _import_at_once(self, spec: ImportSpec, piece: Piece, form: DataFormat | None, tell: Tell) -> Import:
         """The import after one call that did all of it, or, if that failed, as it was created.
 
-        What was wrong shows again when it is filled.
+        What was wrong shows again when it is filled. The id is told as soon as there is one.
         """
         request = RunImportRequest(spec=spec, request_id=str(uuid4()), format=form, expected_total=piece.end)
         piece.put_into(request)
@@ -171,6 +172,9 @@ class WholeImports(ImportCalls, BatchCalls):
         connection = self._connection
         with suppress(IngotError), errors_translated(connection.address):
             call = connection.imports.RunImport(iter([request]), metadata=connection.metadata, timeout=AT_ONCE_SECONDS)
+            if import_id := dict(await call.initial_metadata()).get("ingot-import-id"):
+                begun = ImportMessage(import_id=str(import_id), table=spec.table, state=IMPORT_STATE_RECEIVING)
+                await tell(Import.read(begun), "")
             answer = await call
             connection.answered = True
             return Import.read(answer.import_job)

@@ -103,6 +103,7 @@ class App:
                 longest=timedelta(hours=settings.reference_hours_max),
                 copy_bytes_max=settings.reference_copy_bytes_max,
             ),
+            self._workers.end_if_due,
         )
         quotas = Quotas(
             QuotaLimits(settings.open_streams_max, settings.requests_per_second_max, settings.upload_idle_seconds)

@@ -19,10 +19,12 @@ from ingot.v1 import import_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
+from ingot_server.pipeline.fetching.connections import NAMES_AT_ONCE
 from ingot_server.pipeline.local_copies import local_copy, remove_abandoned_copies
 from ingot_server.storage.database import Database
 from tests.api.test_references import batch_when, refer
 from tests.calling import Caller
+from tests.conftest import running_app
 from tests.faults.processes import ServerProcess, server_process
 from tests.pipeline.hosting import Hold, hosting
 
@@ -195,7 +197,7 @@ async def test_names_that_nobody_answers_for_keep_no_import_waiting(
     database_url: str, database: Database, key: str, tmp_path: Path
 ) -> None:
     # More names than there are threads that compute; an account gets a third of the fetchers: see `referencing`.
-    names = min((os.cpu_count() or 1) + 5, 21)
+    names = min((os.cpu_count() or 1) + 5, NAMES_AT_ONCE)
     other = (await create_key(database, "other", list(SCOPES), "test", None)).text
     async with server_process(database_url=database_url, fetchers=3 * names, slow_names=tmp_path) as server:
         async with Caller(server.address, key) as caller, Caller(server.address, other) as waiting:
@@ -208,6 +210,47 @@ async def test_names_that_nobody_answers_for_keep_no_import_waiting(
                 ended = await waiting.run([{"id": row} for row in range(1_000)])
             assert ended.counts.created == 1_000
             (tmp_path / "answer").touch()
+
+
+async def test_names_that_nobody_waits_for_any_more_keep_no_import_waiting(
+    database_url: str, database: Database, key: str, tmp_path: Path
+) -> None:
+    """Looking a name up cannot be ended: whoever cancels and begins anew holds one thread after the other."""
+    other = (await create_key(database, "other", list(SCOPES), "test", None)).text
+    async with server_process(database_url=database_url, slow_names=tmp_path) as server:
+        async with Caller(server.address, key) as caller, Caller(server.address, other) as waiting:
+            for number in range(NAMES_AT_ONCE):
+                import_id = await caller.create()
+                await refer(caller, import_id, f"http://{number}.slow.example/a.ndjson")
+                while len(os.listdir(tmp_path)) <= number:  # noqa: ASYNC110 - another process makes them
+                    await asyncio.sleep(0.05)
+                await caller.imports.CancelImport(im.CancelImportRequest(import_id=import_id))
+            # More than asyncio has threads; who asks for another name has to wait.
+            import_id = await caller.create()
+            await refer(caller, import_id, "http://further.slow.example/a.ndjson")
+            ended = await waiting.run([{"id": row} for row in range(1_000)])
+            assert ended.counts.created == 1_000
+            assert len(os.listdir(tmp_path)) == NAMES_AT_ONCE
+            (tmp_path / "answer").touch()
+
+
+async def test_each_server_gives_an_account_its_share_whatever_the_others_fetch(
+    database_url: str, database: Database, key: str
+) -> None:
+    holds = [Hold(10) for _ in range(13)]
+    servers = [running_app(database_url, reference_private_networks=True, fetchers=16) for _ in range(2)]
+    async with (
+        servers[0] as app,
+        servers[1],
+        Caller(f"127.0.0.1:{app.port}", key) as caller,
+        hosting(b'{"id": 1}\n' * 10, *holds) as host,
+    ):
+        import_id = await caller.create()
+        for number in range(20):
+            await refer(caller, import_id, f"http://127.0.0.1:{host.port}/a.ndjson", batch_id=f"b{number}")
+        await asyncio.gather(*(hold.reached.wait() for hold in holds[:12]))
+        assert not holds[12].reached.is_set()
+        await caller.imports.CancelImport(im.CancelImportRequest(import_id=import_id))
 
 
 def test_copies_that_a_killed_process_has_left_are_removed_and_no_others(

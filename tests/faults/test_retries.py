@@ -14,7 +14,7 @@ from ingot_server.domain.api_keys import SCOPES
 from ingot_server.storage import chunks, import_moves
 from ingot_server.storage.database import Database
 from tests.api.test_life import awaiting, done, numbers, staged
-from tests.calling import Caller, reason_of
+from tests.calling import Caller, reason_of, records
 from tests.conftest import running_app
 from tests.faults.processes import server_process
 from tests.faults.staging import commit, parts, stop_at
@@ -169,3 +169,25 @@ async def test_two_who_retry_at_once_with_one_request_id_get_one_import(caller: 
     with pytest.raises(aio.AioRpcError) as refused:
         await caller.create(request_id="again")
     assert reason_of(refused.value).reason == "REQUEST_ID_REUSED"
+
+
+async def test_a_retry_of_several_batches_ends_where_little_may_wait(database_url: str, database: Database) -> None:
+    """A batch is fetched only when those that come before it are whole: its records would take their room."""
+    key = (await create_key(database, "acme", list(SCOPES), "test", None)).text
+    async with (
+        running_app(database_url) as plenty,
+        Caller(f"127.0.0.1:{plenty.port}", key) as caller,
+    ):
+        await declare(caller, field_pb2.FIELD_TYPE_INTEGER)
+        original = await caller.create()
+        for batch_id in ("a", "b"):
+            rows = [{"id": f"{batch_id}{row}", "n": "x"} for row in range(12_000)]
+            await caller.upload([records(rows, import_id=original, batch_id=batch_id, finish=True)])
+        assert (await caller.finish(original)).processing.rejected == 24_000
+        await declare(caller, field_pb2.FIELD_TYPE_TEXT)
+    async with (
+        running_app(database_url, queued_bytes_max=100_000, lease_seconds=1, fetchers=16) as scarce,
+        Caller(f"127.0.0.1:{scarce.port}", key) as caller,
+    ):
+        ended = await caller.ended(await retry(caller, original))
+    assert (ended.state, ended.counts.created) == (import_pb2.IMPORT_STATE_SUCCEEDED, 24_000)

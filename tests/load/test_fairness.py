@@ -13,9 +13,10 @@ from ingot.v1 import record_service_pb2 as rs
 from ingot.v1 import table_service_pb2 as ts
 from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
+from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.pipeline import turn, worker
 from ingot_server.pipeline.rotation import ACCOUNTS_MAX, Rotation
-from ingot_server.storage.database import Database
+from ingot_server.storage.database import Database, account_served
 from tests.calling import Caller, records
 from tests.conftest import CONNECTIONS, running_app
 from tests.faults.staging import commit, stage, stop_at
@@ -195,6 +196,35 @@ async def test_the_calls_of_one_account_leave_connections_to_others(
         assert held.locked()
         served_other.set()
         await asyncio.gather(*calls)
+
+
+@pytest.mark.parametrize("account_id", [None, 3])
+async def test_the_calls_of_all_accounts_leave_connections_to_the_servers_own_work(
+    database_url: str, account_id: int | None
+) -> None:
+    few = await Database.connect(database_url, max_connections=8, acquire_timeout_seconds=0.5)
+    held, going = asyncio.Semaphore(0), asyncio.Event()
+
+    async def call(of_account: int) -> None:
+        account_served.set(of_account)
+        async with few.connection():
+            held.release()
+            await going.wait()
+
+    calls = [asyncio.create_task(call(number % 2 + 1)) for number in range(8)]
+    for _ in range(6):
+        await held.acquire()
+    account_served.set(account_id)
+    if account_id is None:
+        assert await few.fetchrow("SELECT 1") is not None
+    else:
+        with pytest.raises(DatabaseUnavailable, match="Too many calls are under way"):
+            await few.fetchrow("SELECT 1")
+    account_served.set(None)
+    going.set()
+    refused = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(outcome is None or isinstance(outcome, DatabaseUnavailable) for outcome in refused)
+    await few.close()
 
 
 def test_whoever_was_served_longest_ago_comes_first_and_the_order_has_a_bound() -> None:

@@ -112,6 +112,22 @@ def crawl_after(sent_bytes: int, pause_seconds: float) -> Behaviour:
     return behave
 
 
+def cut_after_each_byte(pause_seconds: float) -> Behaviour:
+    """The answer comes late, with one byte, and the connection is lost."""
+
+    async def behave(host: Host, request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(pause_seconds)
+        response, body = host.answer(request)
+        await response.prepare(request)
+        # The one before is asked for as well.
+        await response.write(body[: 2 if response.status == 206 else 1])
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    return behave
+
+
 class Hold:
     """A behaviour: nothing comes after so many bytes, until `go_on` is set; then the rest, or with `cut` nothing."""
 

@@ -20,6 +20,7 @@ from tests.pipeline.hosting import (
     Host,
     crawl_after,
     cut_after,
+    cut_after_each_byte,
     hosting,
     part,
     read,
@@ -106,6 +107,13 @@ async def test_a_host_that_sends_a_byte_at_a_time_is_given_up(make_fetcher: Make
         with pytest.raises(FetchFailed, match=r"the source sent \d+ bytes in 1 seconds: expected at least 1,024"):
             await read(make_fetcher(stall_seconds=0.2), host.url)
         assert len(host.asked) == 1
+
+
+async def test_a_host_that_answers_late_with_a_byte_at_a_time_is_given_up(make_fetcher: MakeFetcher) -> None:
+    async with hosting(CONTENT, *[cut_after_each_byte(0.05)] * 100) as host:
+        with pytest.raises(FetchFailed, match=r"the source sent \d+ bytes in 1 seconds: expected at least 1,024"):
+            await read(make_fetcher(stall_seconds=0.2), host.url)
+        assert 1 < len(host.asked) < 100
 
 
 async def test_a_range_that_is_ignored_is_read_over(fetcher: Fetcher) -> None:

@@ -94,8 +94,7 @@ async def commit_next(
     try:
         async with kept(extend, min(PROGRESS_SECONDS, lease_duration.total_seconds() / 3)) as lost:
             await _unless(lost, stopping, work=_Commit(database, lease, limits, course).run())
-        if course.deleted:
-            audit.deletion("records", import_id=lease.import_id, account_id=lease.account_id, count=course.deleted)
+        _tell_deleted(lease, course)
     except LeaseLost:
         with suppress(DatabaseUnavailable):
             await commits.commit_release(database, lease)
@@ -108,11 +107,20 @@ async def commit_next(
     except DatabaseUnavailable:
         with suppress(DatabaseUnavailable):
             await commits.commit_release(database, lease)
+        with suppress(DatabaseUnavailable):
+            # Only the answer to its COMMIT may be lost.
+            if course.deleted and await database.retrying(lambda: commits.commit_is_settled(database, lease)):
+                _tell_deleted(lease, course)
         raise
     except Exception:
         await _note_failure(database, lease)
         raise
     return True
+
+
+def _tell_deleted(lease: CommitLease, course: _Course) -> None:
+    if course.deleted:
+        audit.deletion("records", import_id=lease.import_id, account_id=lease.account_id, count=course.deleted)
 
 
 async def _note_failure(database: Database, lease: CommitLease) -> None:

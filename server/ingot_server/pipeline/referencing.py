@@ -12,7 +12,8 @@ Packet Switches, 1998). A fetch ends after some hours at the latest.
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -38,7 +39,6 @@ from ingot_server.pipeline.local_copies import remove_abandoned_copies
 from ingot_server.pipeline.packed_reading import FileDamaged
 from ingot_server.pipeline.pieces import Piece
 from ingot_server.pipeline.receiving import Receiver
-from ingot_server.pipeline.settling import end_if_due
 from ingot_server.pipeline.sources import RecordsGone, Sources, Unfetchable, Unfit
 from ingot_server.storage import batches, references
 from ingot_server.storage.database import Database
@@ -76,15 +76,25 @@ class FetchSettings:
 class Fetching:
     """What one process fetches."""
 
-    def __init__(self, database: Database, receiver: Receiver, fetcher: Fetcher, settings: FetchSettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        receiver: Receiver,
+        fetcher: Fetcher,
+        settings: FetchSettings,
+        end_if_due: Callable[[int], Awaitable[None]],
+    ) -> None:
+        """`end_if_due` is told an import whose last file may have been read."""
         self._database = database
+        self._end_if_due = end_if_due
         self._receiver = receiver
         self._fetcher = fetcher
         self._settings = settings
         self._sources = Sources(database, fetcher, settings.copy_bytes_max)
         self._arrived = asyncio.Event()
         self._claiming = asyncio.Lock()
-        self._under_way = 0
+        self._under_way: Counter[int] = Counter()
+        """How many files of each account this process fetches."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -141,7 +151,7 @@ class Fetching:
                     try:
                         await self._fetch(lease)
                     finally:
-                        self._under_way -= 1
+                        self._under_way -= Counter([lease.account_id])
                     continue
             except ShuttingDown:
                 return
@@ -157,9 +167,11 @@ class Fetching:
     async def _claim(self) -> FetchLease | None:
         # One after the other: each is to see how many the others have left free.
         async with self._claiming:
-            free = self._settings.at_once - self._under_way
-            lease = await references.reference_claim(self._database, self._settings.lease, free // 2)
-            self._under_way += lease is not None
+            free = self._settings.at_once - self._under_way.total()
+            full = [account_id for account_id, number in self._under_way.items() if number > free // 2]
+            lease = await references.reference_claim(self._database, self._settings.lease, full)
+            if lease is not None:
+                self._under_way[lease.account_id] += 1
         return lease
 
     async def _fetch(self, lease: FetchLease) -> None:
@@ -193,7 +205,7 @@ class Fetching:
         except Exception:
             await self._note_failure(lease)
             raise
-        await end_if_due(self._database, lease.import_id)
+        await self._end_if_due(lease.import_id)
 
     async def _fail(self, lease: FetchLease, message: str) -> None:
         await references.reference_fail(self._database, lease, message)

@@ -6,11 +6,11 @@ common. A chunk may be done before the one before it; whoever takes the batch ov
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 from ingot_server.pipeline.applying import NotAllNew
 from ingot_server.pipeline.hopes import Hopes
 from ingot_server.pipeline.processing import PreparedChunk, WriteLimits, adopt_keys, prepare_chunk, write
-from ingot_server.pipeline.settling import end_if_due
 from ingot_server.pipeline.threads import LITTLE_BYTES, LITTLE_RECORDS, computed
 from ingot_server.storage import chunks
 from ingot_server.storage.database import Database
@@ -29,9 +29,17 @@ LOOK_BACK = 8
 class Turn:
     """A leased batch, while chunks of it are written."""
 
-    def __init__(self, database: Database, lease: Lease, limits: WriteLimits, ends: tuple[asyncio.Event, ...]) -> None:
-        """`ends` are the events after which no further chunk is begun."""
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        limits: WriteLimits,
+        end_if_due: Callable[[int], Awaitable[None]],
+        ends: tuple[asyncio.Event, ...],
+    ) -> None:
+        """`end_if_due` ends an import with a spent budget. `ends` are the events after which no chunk is begun."""
         self._database = database
+        self._end_if_due = end_if_due
         self._lease = lease
         self._limits = limits
         self._ends = ends
@@ -91,7 +99,7 @@ class Turn:
             prepared.records.alone = True
             await write(self._database, self._lease, prepared, self._limits)
         if self._lease.has_budget:
-            await end_if_due(self._database, self._lease.import_id)
+            await self._end_if_due(self._lease.import_id)
 
     async def _written_before(self, prepared: PreparedChunk) -> None:
         """Returns when all chunks before one are written. Raises what kept one of them from it."""

@@ -96,6 +96,13 @@ class Workers:
         """Says that there is something to commit."""
         self._commit_due.set()
 
+    async def end_if_due(self, import_id: int) -> None:
+        """Ends an import, or has it committed, if it is time for that; and tells those who wait for it."""
+        if came_to := await end_if_due(self._database, import_id):
+            self._on_end(import_id)
+            if came_to is ImportState.PROCESSING:
+                self.wake_commits()
+
     async def stop(self) -> None:
         """Finishes the chunks in hand, gives the batches back, and returns when all is done."""
         self._stopping.set()
@@ -156,7 +163,7 @@ class Workers:
 
         try:
             async with kept(extend, self._settings.lease.total_seconds() / 3) as lost:
-                turn = Turn(self._database, lease, self._limits, (lost, self._stopping))
+                turn = Turn(self._database, lease, self._limits, self.end_if_due, (lost, self._stopping))
                 await turn.run()
         except LeaseLost:
             log.info("lease lost", extra={"import_id": lease.import_id, "batch_seq": lease.batch_seq})
@@ -170,10 +177,7 @@ class Workers:
         else:
             if not turn.is_last:
                 await leases.lease_release(self._database, lease)
-        if came_to := await end_if_due(self._database, lease.import_id):
-            self._on_end(lease.import_id)
-            if came_to is ImportState.PROCESSING:
-                self.wake_commits()
+        await self.end_if_due(lease.import_id)
 
     async def _note_failure(self, lease: Lease) -> None:
         if await leases.lease_note_failure(self._database, lease) < FAILURES_MAX:
@@ -186,6 +190,7 @@ class Workers:
         )
         if await import_moves.import_give_up(self._database, lease.import_id, message):
             await tell_deletions(self._database, lease.import_id)
+            self._on_end(lease.import_id)
 
     async def _sweep_forever(self) -> None:
         while not self._stopping.is_set():

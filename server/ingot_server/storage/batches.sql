@@ -1,7 +1,8 @@
 -- name: batch_create
 -- Makes a batch, unless it exists or its import takes no more; the import's state, the batch's number if it was made, and
 -- whether there are too many for it. $1 account, $2 import id, $3 batch id, $4 what the server is to fetch or NULL,
--- $5 format or NULL, $6 unit or NULL, $7 a batch that it waits for in any case or NULL, $8 how many there may be.
+-- $5 format or NULL, $6 unit or NULL, $7 a batch that it waits for in any case or NULL, $8 how many there may be, but for
+-- those that are made at the same time.
 --
 -- Waiting is transitive: it waits for those that are finished and not processed, and that none of these waits for.
 WITH owner AS (

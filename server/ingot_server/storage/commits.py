@@ -59,6 +59,11 @@ async def commit_release(database: Database, lease: CommitLease) -> None:
     await database.execute(sql.commit_release, lease.import_id, lease.generation)
 
 
+async def commit_is_settled(database: Database, lease: CommitLease) -> bool:
+    """Whether the import has ended with this commit."""
+    return await database.fetchrow(sql.commit_is_settled, lease.import_id, lease.generation) is not None
+
+
 async def commit_release_all(database: Database) -> None:
     """Takes all leases back, for a caller who knows that no other server is running."""
     await database.execute(sql.commit_release_all)

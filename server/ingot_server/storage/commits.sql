@@ -110,6 +110,14 @@ WHERE import_id = $1
   AND commit_generation = $2
   AND state = 'PROCESSING'
 
+-- name: commit_is_settled
+-- A row if an import has ended with this commit. $1 import id, $2 generation.
+SELECT
+FROM import
+WHERE import_id = $1
+  AND commit_generation = $2
+  AND state IN ('SUCCEEDED', 'PARTIALLY_SUCCEEDED')
+
 -- name: commit_refuse
 -- Ends an import that must not be committed. $1 import id, $2 generation, $3 message.
 UPDATE import

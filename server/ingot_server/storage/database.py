@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
@@ -24,7 +24,10 @@ _TRANSIENT_CLASSES = ("08", "28", "3D", "53", "57P", "58", "XX")
 _TRANSIENT_STATES = ("40001", "40P01", "40003", "55P03", "25006", "57014", "25P03", "55000")
 _REFUSED_CLASSES = ("22", "23", "54")
 _SET_LIMITS = "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS given (name, value)"
-_NUMBERED = "SELECT pg_current_xact_id()::text AS number, set_config('lock_timeout', $1, true)"
+# The number of a transaction that a crash has taken back is given to another one. The statistics begin anew then.
+_SINCE = "(SELECT stats_reset::text FROM pg_stat_bgwriter)"
+_NUMBERED = f"SELECT pg_current_xact_id()::text AS number, {_SINCE} AS since, set_config('lock_timeout', $1, true)"
+_STATUS = f"SELECT pg_xact_status($1::text::xid8) AS status, {_SINCE} AS since"
 STATEMENT_SECONDS = 60.0
 """How long a statement may take, where nothing else is said."""
 SILENCE_SECONDS = 5.0
@@ -102,7 +105,9 @@ class Database:
         self._unhurried = unhurried
         self._acquire_timeout_seconds = acquire_timeout_seconds
         self._statement_timeout_seconds = statement_timeout_seconds
-        self._share = max(1, pool.get_max_size() // 2)
+        connections = pool.get_max_size()
+        self._calls = asyncio.Semaphore(max(1, connections - max(1, connections // 4)))
+        self._share = max(1, connections // 2)
         self._shares: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
 
     @classmethod
@@ -155,7 +160,8 @@ class Database:
     async def connection(self, *, unhurried: bool = False) -> "AsyncIterator[Connection]":
         """A connection; an unhurried one if its statements have no time limit, or a long one.
 
-        The calls of one account have half of the connections at most: however many they are, others are served.
+        The calls of one account have half of the connections at most, and those of all accounts three quarters: however
+        many they are, others are served, and the server's own work goes on.
 
         Raises DatabaseUnavailable if none is free in time, and if a statement gets no answer.
         """
@@ -179,12 +185,16 @@ class Database:
             yield
             return
         share = self._shares.setdefault(account_id, asyncio.Semaphore(self._share))
-        async with asyncio.timeout(self._acquire_timeout_seconds):
-            await share.acquire()
-        try:
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(self._acquire_timeout_seconds):
+                    await held.enter_async_context(share)
+                    await held.enter_async_context(self._calls)
+            except TimeoutError:
+                raise DatabaseUnavailable(
+                    "Too many calls are under way, of the account or of all together: make fewer at once, or try again."
+                ) from None
             yield
-        finally:
-            share.release()
 
     @asynccontextmanager
     async def transaction(
@@ -244,37 +254,41 @@ class Database:
 
 class Once(Generic[T]):
     """A transaction that takes effect once, however often it is tried: its outcome is known even if the answer to its
-    COMMIT is lost."""
+    COMMIT is lost.
+
+    After a crash of PostgreSQL it is not known, and the transaction is tried again: it must do no harm then.
+    """
 
     def __init__(self, database: Database, *, lock_timeout_seconds: float) -> None:
         self._database = database
         self._lock_timeout_seconds = lock_timeout_seconds
-        self._last: tuple[str, T] | None = None
+        self._last: tuple[str, str, T] | None = None
 
     async def run(self, attempt: Callable[["Connection"], Awaitable[T]]) -> T:
         """What `attempt` returns, or did in the run before, if that has taken effect. To be run in `retrying`."""
         if self._last is not None:
-            number, outcome = self._last
-            if await self._has_committed(number):
+            number, since, outcome = self._last
+            if await self._has_committed(number, since):
                 return outcome
             self._last = None
         async with self._database.transaction() as connection:
-            number = await connection.fetchval(_NUMBERED, _milliseconds(self._lock_timeout_seconds))
+            row = await connection.fetchrow(_NUMBERED, _milliseconds(self._lock_timeout_seconds))
+            assert row is not None  # noqa: S101 it has no FROM
             outcome = await attempt(connection)
-            self._last = number, outcome
+            self._last = row["number"], row["since"], outcome
         self._last = None
         return outcome
 
-    async def _has_committed(self, number: str) -> bool:
+    async def _has_committed(self, number: str, since: str) -> bool:
         try:
-            row = await self._database.fetchrow("SELECT pg_xact_status($1::text::xid8) AS status", number)
+            row = await self._database.fetchrow(_STATUS, number)
         except DataRefused:
             # After a failover to a server that never heard of it.
             return False
         assert row is not None  # noqa: S101 it has no FROM
         if row["status"] == "in progress":
             raise DatabaseUnavailable
-        return bool(row["status"] == "committed")
+        return bool(row["status"] == "committed" and row["since"] == since)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Batches that the server fetches by itself: leasing one, and how it ends if it cannot be fetched."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,12 +23,12 @@ class FetchLease:
     """Raised by each claim. Two who fetch the same batch do no harm: only one of them can append."""
 
 
-async def reference_claim(database: Database, lease: timedelta, others_max: int) -> FetchLease | None:
+async def reference_claim(database: Database, lease: timedelta, but_for: Collection[int]) -> FetchLease | None:
     """The batch whose turn it is to be fetched, ours until the lease ends; None if nothing waits.
 
-    Accounts of which more than `others_max` are being fetched have to wait.
+    None of the accounts `but_for`.
     """
-    row = await database.fetchrow(sql.reference_claim, lease, others_max)
+    row = await database.fetchrow(sql.reference_claim, lease, but_for)
     if row is None:
         return None
     return FetchLease(row["batch_seq"], row["batch_id"], row["import_id"], row["account_id"], row["fetch_generation"])

@@ -1,6 +1,9 @@
 -- name: reference_claim
 -- Leases a batch of the account of which the fewest are being fetched; of those, the one that has waited longest.
--- $1 lease, $2 how many of the account may be under way beside it.
+-- $1 lease, $2 accounts that have as many under way as they may.
+--
+-- Not one that others must be processed before, and that are not whole: what is received of it would lie in the queue,
+-- which may have no room for the others then.
 WITH busy AS (
     SELECT account_id, count(*) AS batches
     FROM batch
@@ -20,7 +23,12 @@ candidate AS (
       AND NOT finished
       AND NOT closed
       AND fetch_lease_until < clock_timestamp()
-      AND coalesce(busy.batches, 0) <= $2
+      AND account_id <> ALL($2::bigint[])
+      AND NOT EXISTS (
+        SELECT FROM batch AS earlier
+        WHERE earlier.batch_seq = ANY(batch.waits_for)
+          AND NOT earlier.finished
+      )
     ORDER BY coalesce(busy.batches, 0), fetch_lease_until
     LIMIT 1
     FOR UPDATE OF batch SKIP LOCKED

@@ -4,9 +4,11 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ingot_server.pipeline.fetching.addresses import AddressRefused, guarded_socket
@@ -16,6 +18,9 @@ PRIVATE_HOST = (
     "the host has no public address, and the server reads from no others: "
     "use a public address, or have private networks allowed on the server"
 )
+
+NAMES_AT_ONCE = 16
+"""How many names are looked up at the same time."""
 
 
 class Connections:
@@ -69,6 +74,7 @@ class Connections:
             # Each file has a connection of its own: one that is kept belongs to a host that was looked up long ago.
             force_close=True,
             use_dns_cache=False,
+            resolver=_Names(),
             limit=0,
             socket_factory=guarded_socket if self._guarded else _any_socket,
         )
@@ -81,6 +87,37 @@ class Connections:
             cookie_jar=aiohttp.DummyCookieJar(loop=asyncio.get_running_loop()),
             trust_env=False,
         )
+
+
+class _Names(AbstractResolver):
+    """Looks for the addresses of hosts in threads of its own: one that nobody answers for holds a thread for minutes,
+    also when nobody waits for it any more, and asyncio's own threads compute for everybody."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(NAMES_AT_ONCE, "names")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._threads,
+            lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG),
+        )
+        return [
+            ResolveResult(
+                hostname=host,
+                # An address of a link is one only with the link.
+                host=f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else str(address[0]),
+                port=port,
+                family=family,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for family, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _any_socket(info: aiohttp.AddrInfoType) -> socket.socket:

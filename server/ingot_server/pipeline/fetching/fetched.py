@@ -41,6 +41,7 @@ class Fetched:
         """How far the bytes were given out."""
         self._read_to = 0
         """How far the current reading is: below the position, if the source had to begin before it."""
+        self._asked_at = time.monotonic()
         self._waited_seconds = 0.0
         self._waited_bytes = 0
         # Without a version: of what was given out, and of what is read again after a fault.
@@ -78,9 +79,11 @@ class Fetched:
             self._faults = 0
             self._position += len(piece)
             self._refuse_above_limit(self._position)
+            self._refuse_crawling(len(piece))
             if not self.version:
                 self._given.update(piece)
             yield piece
+            self._asked_at = time.monotonic()
 
     async def _opened(self, version: str) -> Reading:
         """Begins to read at the position, or before it."""
@@ -99,7 +102,7 @@ class Fetched:
     async def _new_bytes(self, reading: Reading) -> bytes:
         """The next bytes behind the position; none at the end."""
         while True:
-            piece = await self._piece(reading)
+            piece = await reading.piece()
             if not piece:
                 if self._read_to < (self._position if self.size is None else self.size):
                     raise Fault(f"the source ended early, after {self._read_to:,} bytes")
@@ -115,22 +118,19 @@ class Fetched:
             if len(piece) > skip:
                 return piece[skip:]
 
-    async def _piece(self, reading: Reading) -> bytes:
-        """The next bytes of the reading; only the time for which the source keeps us waiting counts against it."""
-        began = time.monotonic()
-        piece = await reading.piece()
-        self._waited_seconds += time.monotonic() - began
-        self._waited_bytes += len(piece)
+    def _refuse_crawling(self, received: int) -> None:
+        """Counts all the time for which the source keeps us waiting, also for an answer, and after faults."""
+        self._waited_seconds += time.monotonic() - self._asked_at
+        self._waited_bytes += received
         patience = self._rules.tries * self._rules.stall_seconds
         if self._waited_seconds > patience:
-            if piece and self._waited_bytes < SLOWEST * patience:
+            if self._waited_bytes < SLOWEST * patience:
                 raise FetchFailed(
                     f"the source sent {self._waited_bytes:,} bytes in {self._waited_seconds:.0f} seconds: expected at"
                     f" least {SLOWEST:,} bytes a second"
                 )
             self._waited_seconds = 0.0
             self._waited_bytes = 0
-        return piece
 
     async def _wait_after(self, fault: Fault) -> None:
         self.end()

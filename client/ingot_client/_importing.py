@@ -128,10 +128,11 @@ class WholeImports(ImportCalls, BatchCalls):
         `mends` is the import that rejected the records, if the source holds them mended.
         """
 
-        async def tell(job: Import, trouble: str = "") -> None:
+        async def tell(job: Import, trouble: str = "", committed: int | None = None) -> None:
             if on_progress is not None:
+                committed = source.end if committed is None else committed
                 moment = Progress(
-                    job.import_id, job.state, source.unit, source.end, source.total, job.counts, trouble, job
+                    job.import_id, job.state, source.unit, committed, source.total, job.counts, trouble, job
                 )
                 await _user_code.run(lambda: on_progress(moment))
 
@@ -142,7 +143,7 @@ class WholeImports(ImportCalls, BatchCalls):
             if resume:
                 job = await self._import_begun(resume, spec.table)
             elif piece is not None:
-                job = await self._import_at_once(spec, piece, form, tell)
+                job = await self._import_at_once(spec, piece, form, lambda job: tell(job, committed=0))
                 if job.state == "RECEIVING":
                     await source.rewind(0)
             else:
@@ -161,7 +162,9 @@ class WholeImports(ImportCalls, BatchCalls):
             job = await self._followed(job, tell)
         return replace(job, already_ended=already_ended)
 
-    async def _import_at_once(self, spec: ImportSpec, piece: Piece, form: DataFormat | None, tell: Tell) -> Import:
+    async def _import_at_once(
+        self, spec: ImportSpec, piece: Piece, form: DataFormat | None, tell: Callable[[Import], Awaitable[None]]
+    ) -> Import:
         """The import after one call that did all of it, or, if that failed, as it was created.
 
         What was wrong shows again when it is filled. The id is told as soon as there is one.
@@ -174,7 +177,7 @@ class WholeImports(ImportCalls, BatchCalls):
             call = connection.imports.RunImport(iter([request]), metadata=connection.metadata, timeout=AT_ONCE_SECONDS)
             if import_id := dict(await call.initial_metadata()).get("ingot-import-id"):
                 begun = ImportMessage(import_id=str(import_id), table=spec.table, state=IMPORT_STATE_RECEIVING)
-                await tell(Import.read(begun), "")
+                await tell(Import.read(begun))
             answer = await call
             connection.answered = True
             return Import.read(answer.import_job)

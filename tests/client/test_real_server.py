@@ -22,6 +22,7 @@ from ingot_client import (
     RecordNotFound,
     SourceDiffers,
 )
+from ingot_server.storage.database import Database
 from tests.calling import Caller
 from tests.client.test_command_line import Command, Ran
 from tests.conftest import running_app
@@ -273,3 +274,22 @@ async def test_errors_of_a_code_say_when_the_server_kept_fewer(caller: Caller, d
         for args in (["--stage", "processing"], ["--field", "items[0].id"], ["--field", "name"]):
             assert (await ran(few, "errors", "1", *args)).err == "none of these is listed\n"
         await few.channel.close()
+
+
+async def test_the_id_of_an_import_by_one_call_is_told_before_anything_of_it_is_kept(
+    caller: Caller, database: Database
+) -> None:
+    """Whoever interrupts it then has to know that there is an import."""
+    told: asyncio.Queue[Progress] = asyncio.Queue()
+    async with database.transaction() as lock, await client_of(caller) as ingot:
+        await lock.execute("LOCK TABLE batch IN EXCLUSIVE MODE")
+        importing = asyncio.create_task(
+            ingot.import_records("t", [{"id": 1}], key_fields=["id"], on_progress=told.put_nowait)
+        )
+        first = await told.get()
+        importing.cancel()
+        await asyncio.wait([importing])
+    assert (first.import_id, first.state, first.committed) == ("1", "RECEIVING", 0)
+    async with await client_of(caller) as ingot:
+        done = await ingot.import_records("t", [{"id": 1}], key_fields=["id"], resume=first.import_id)
+    assert (done.import_id, done.counts.created) == ("1", 1)

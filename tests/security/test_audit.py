@@ -1,7 +1,9 @@
 """What the audit log tells: who used which key, whose was refused, and who deleted what."""
 
+import asyncio
 import json
 import logging
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +25,8 @@ from ingot_server.storage import accounts
 from ingot_server.storage.database import Database
 from tests.api.test_life import done, staged
 from tests.calling import Caller, records
+from tests.conftest import running_app
+from tests.faults.postgres_proxy import postgres_proxy
 from tests.faults.processes import server_process
 from tests.test_commands import ingot_server
 
@@ -175,6 +179,29 @@ async def test_imports_that_delete_are_told_when_they_are_ordered_and_when_they_
         (int(deleting.import_id), 2),
         (int(replacing.import_id), 2),
     ]
+
+
+async def test_what_a_commit_has_deleted_is_told_also_if_the_answer_to_it_is_lost(
+    database_url: str, database: Database, audit: Audit
+) -> None:
+    key = await create_key(database, "acme", list(SCOPES), "test", None)
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            postgres_proxy(Path(folder), database_url) as (proxy, url),
+            running_app(url),
+            running_app(database_url, workers=0) as app,
+            Caller(f"127.0.0.1:{app.port}", key.text) as caller,
+        ):
+            await done(caller, [{"id": row} for row in range(5)])
+            deleting = await staged(caller, [{"id": 0}, {"id": 1}], mode=write_mode_pb2.WRITE_MODE_DELETE)
+            # A chore of the server may come first.
+            proxy.swallow_commits = 3
+            await caller.imports.CommitImport(im.CommitImportRequest(import_id=deleting.import_id))
+            await caller.ended(deleting.import_id)
+            while not audit.told("deletion"):  # noqa: ASYNC110 - a log wakes nobody
+                await asyncio.sleep(0.02)
+            assert proxy.swallowed
+    assert [fact["count"] for fact in audit.told("deletion")] == [2]
 
 
 async def test_an_import_that_is_cancelled_tells_what_it_had_deleted(server: App, caller: Caller, audit: Audit) -> None:

@@ -52,9 +52,7 @@ async def _end(database: Database, found: Import) -> ImportState:
     if state is ImportState.FAILED or found.spec.validate_only:
         if found.spec.validate_only and state is not ImportState.FAILED:
             message = " ".join(filter(None, (message, "Nothing was stored: the import only validates.")))
-        removed = removed if found.spec.validate_only else 0
-        if await import_moves.import_settle(database, found, state, message, removed):
-            _tell_deletions(found)
+        await _settle(database, found, state, message, removed if found.spec.validate_only else 0)
     elif found.spec.staged:
         message = " ".join(filter(None, (message, _STAGED)))
         await import_moves.import_await_commit(database, found.import_id, message, removed)
@@ -62,9 +60,23 @@ async def _end(database: Database, found: Import) -> ImportState:
     elif found.spec.reconciles:
         await import_moves.import_begin_commit(database, found.import_id)
         return ImportState.PROCESSING
-    elif await import_moves.import_settle(database, found, state, message):
-        _tell_deletions(found)
+    else:
+        await _settle(database, found, state, message)
     return state
+
+
+async def _settle(database: Database, found: Import, state: ImportState, message: str, removed: int = 0) -> None:
+    """Ends an import, and tells the audit log what it has deleted, also if only the answer to it is lost."""
+    try:
+        settled = await import_moves.import_settle(database, found, state, message, removed)
+    except DatabaseUnavailable:
+        if found.counts.deleted:
+            now = await database.retrying(lambda: imports.import_get_many(database, [found.import_id]))
+            if found.import_id in now and now[found.import_id].state is state:
+                _tell_deletions(found)
+        raise
+    if settled:
+        _tell_deletions(found)
 
 
 async def tell_deletions(database: Database, import_id: int) -> None:

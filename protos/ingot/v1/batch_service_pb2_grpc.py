@@ -71,8 +71,9 @@ class BatchServiceServicer(object):
 
         The first message names the import and the batch. Messages carry either `records` or pieces of a file in `data`,
         and an offset. What lies below the committed offset is compared and dropped, so sending again is harmless; a gap is
-        refused with OFFSET_GAP and the expected offset. Data is committed while the stream goes on; the committed offset
-        can be watched with WatchBatch and comes with every error of this call.
+        refused with OFFSET_GAP and the expected offset. Data is committed while the stream goes on, at 1 MiB, at 5,000
+        records or after 200 ms; the committed offset can be watched with WatchBatch, and comes with every error after which
+        the batch can be gone on with. What was received and not committed when the call is cut off or cancelled is dropped.
 
         The end of the stream does not finish the batch: only a message with `finish` does, if its total is what was
         received. Without it the call answers with the batch as it stands, and the upload can go on in another call, on any

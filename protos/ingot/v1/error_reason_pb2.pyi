@@ -212,15 +212,21 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_UPLOAD_IDLE: _ErrorReason.ValueType  # 33
     """ABORTED. No message of the upload came for so many seconds (5 minutes, a setting of the server). Go on from the
-    committed offset when there is something to send.
+    committed offset when there is something to send; the delay of its `google.rpc.RetryInfo` is 0.
 
     `{"reason": "UPLOAD_IDLE", "domain": "ingot.v1", "metadata": {"seconds": "300",
     "import_id": "42", "batch_id": "a", "committed_offset": "5000"}}`
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call was refused: the `reason` of the `google.rpc.ErrorInfo` that comes with every error, without the prefix
-    `ERROR_REASON_`. Its `domain` is `ingot.v1`.
+    """Why a call was refused: the `reason` of the `google.rpc.ErrorInfo` that comes with every error of Ingot, without the
+    prefix `ERROR_REASON_`. Its `domain` is `ingot.v1`.
+
+    Errors of gRPC itself come without: RESOURCE_EXHAUSTED for a message of more than 8 MiB or metadata of more than 16 KiB,
+    UNIMPLEMENTED for a method that does not exist, UNAVAILABLE for a lost connection, and what the client itself ends. Try
+    again after UNAVAILABLE and ABORTED, and after whatever carries a `google.rpc.RetryInfo`; nothing else that is
+    RESOURCE_EXHAUSTED gets better by itself. `google.rpc.QuotaFailure` names what is limited in `subject`: `requests`,
+    `streams`, `imports`, `import` or `queued bytes`.
 
     Faults in single records are not errors of a call: see RecordError.
     """
@@ -415,7 +421,7 @@ the server has no setting). Go on from the committed offset; `google.rpc.QuotaFa
 """
 ERROR_REASON_UPLOAD_IDLE: ErrorReason.ValueType  # 33
 """ABORTED. No message of the upload came for so many seconds (5 minutes, a setting of the server). Go on from the
-committed offset when there is something to send.
+committed offset when there is something to send; the delay of its `google.rpc.RetryInfo` is 0.
 
 `{"reason": "UPLOAD_IDLE", "domain": "ingot.v1", "metadata": {"seconds": "300",
 "import_id": "42", "batch_id": "a", "committed_offset": "5000"}}`

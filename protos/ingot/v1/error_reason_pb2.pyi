@@ -154,7 +154,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_TOO_MANY_IMPORTS: _ErrorReason.ValueType  # 24
     """RESOURCE_EXHAUSTED. The account has as many unfinished imports as it may have: finish, commit or cancel one, or wait
-    for the end of one; `google.rpc.QuotaFailure` and `google.rpc.RetryInfo` come with it.
+    for the end of one; the oldest is in the metadata. `google.rpc.QuotaFailure` and `google.rpc.RetryInfo` come with it.
 
     `{"reason": "TOO_MANY_IMPORTS", "domain": "ingot.v1", "metadata": {"limit": "10", "import_id": "42"}}`
     """
@@ -363,7 +363,7 @@ declare the field as indexed.
 """
 ERROR_REASON_TOO_MANY_IMPORTS: ErrorReason.ValueType  # 24
 """RESOURCE_EXHAUSTED. The account has as many unfinished imports as it may have: finish, commit or cancel one, or wait
-for the end of one; `google.rpc.QuotaFailure` and `google.rpc.RetryInfo` come with it.
+for the end of one; the oldest is in the metadata. `google.rpc.QuotaFailure` and `google.rpc.RetryInfo` come with it.
 
 `{"reason": "TOO_MANY_IMPORTS", "domain": "ingot.v1", "metadata": {"limit": "10", "import_id": "42"}}`
 """

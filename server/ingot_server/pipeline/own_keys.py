@@ -16,9 +16,9 @@ _RECORD = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NAMES = msgspec.json.Decoder(list[str])
 MISSING_KEYS = Fault(
     ErrorCode.MISSING_KEY,
-    f"Expected `keys` to list 1 to {KEY_FIELDS_MAX} distinct names, of at most {KEY_FIELD_BYTES_MAX} bytes, of fields "
-    "that have a value: neither the import nor the table says which fields are the key. "
-    "Or name a kind that needs none.",
+    "Nothing says which fields are the key: name them in `key_fields` of the import or call, or name a kind that needs "
+    f"none. Or let each record list them in `keys`: 1 to {KEY_FIELDS_MAX} distinct names, of at most "
+    f"{KEY_FIELD_BYTES_MAX} bytes, of fields that have a value.",
     "keys",
 )
 

@@ -13,8 +13,8 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -91,20 +91,20 @@ class Fetching:
         self._fetcher = fetcher
         self._settings = settings
         self._sources = Sources(database, fetcher, settings.copy_bytes_max)
-        self._arrived = asyncio.Event()
-        self._claiming = asyncio.Lock()
+        self._may_claim = asyncio.Event()
         self._under_way: Counter[int] = Counter()
         """How many files of each account this process fetches."""
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Begins to fetch."""
         remove_abandoned_copies()
-        self._tasks = [asyncio.create_task(self._fetch_forever()) for _ in range(self._settings.at_once)]
+        if self._settings.at_once:
+            self._keep(self._claim_forever())
 
     def wake(self) -> None:
         """Says that there is something to fetch: saves the time until the next look."""
-        self._arrived.set()
+        self._may_claim.set()
 
     def expect_readable(self, uri: str) -> None:
         """Raises InvalidRequest if one can see from the URI that it may not be read."""
@@ -142,37 +142,50 @@ class Fetching:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._fetcher.close()
 
-    async def _fetch_forever(self) -> None:
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _claim_forever(self) -> None:
+        # One for all: sixteen that look by themselves ask the database thirty times a second, and all when woken.
         while True:
-            self._arrived.clear()
-            try:
-                lease = await self._claim()
-                if lease is not None:
-                    try:
-                        await self._fetch(lease)
-                    finally:
-                        self._under_way -= Counter([lease.account_id])
-                    continue
-            except ShuttingDown:
-                return
-            except DatabaseUnavailable:
-                log.warning("the database is unavailable; trying again")
-            except QueueFull:
-                log.info("a file is fetched on when less waits to be processed")
-            except Exception:
-                log.exception("fetching failed; it goes on")
+            self._may_claim.clear()
+            with self._going_on():
+                while (lease := await self._claim()) is not None:
+                    self._under_way[lease.account_id] += 1
+                    self._keep(self._fetch_one(lease))
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), POLL_SECONDS)
+                await asyncio.wait_for(self._may_claim.wait(), POLL_SECONDS)
 
     async def _claim(self) -> FetchLease | None:
-        # One after the other: each is to see how many the others have left free.
-        async with self._claiming:
-            free = self._settings.at_once - self._under_way.total()
-            full = [account_id for account_id, number in self._under_way.items() if number > free // 2]
-            lease = await references.reference_claim(self._database, self._settings.lease, full)
-            if lease is not None:
-                self._under_way[lease.account_id] += 1
-        return lease
+        free = self._settings.at_once - self._under_way.total()
+        if not free:
+            return None
+        full = [account_id for account_id, number in self._under_way.items() if number > free // 2]
+        return await references.reference_claim(self._database, self._settings.lease, full)
+
+    async def _fetch_one(self, lease: FetchLease) -> None:
+        try:
+            with self._going_on():
+                await self._fetch(lease)
+        finally:
+            self._under_way -= Counter([lease.account_id])
+            self._may_claim.set()
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """What goes wrong within ends nothing else."""
+        try:
+            yield
+        except ShuttingDown:
+            log.info("a file is fetched on by another server, or when this one is started again")
+        except DatabaseUnavailable:
+            log.warning("the database is unavailable; trying again")
+        except QueueFull:
+            log.info("a file is fetched on when less waits to be processed")
+        except Exception:
+            log.exception("fetching failed; it goes on")
 
     async def _fetch(self, lease: FetchLease) -> None:
         try:

@@ -22,7 +22,7 @@ async def follow(
     """
     request = filled(WatchImportRequest, import_id=import_id)
     patience = connection.patience()
-    troubled = False
+    troubled = ended = False
     while True:
         try:
             stream = connection.stream(connection.imports.WatchImport, request)
@@ -35,11 +35,15 @@ async def follow(
                         patience = Patience(retry_timeout)
                         job = Import.read(answer.import_job)
                         yield job
-                        if job.final or job.awaits_commit:
+                        if job.awaits_commit:
                             return
+                        # The server ends the watch by itself then. A call that is given up costs it something.
+                        ended = job.final
             trouble = Transient("the server ended the watch early")
         except Transient as error:
             trouble = error
+        if ended:
+            return
         # A server that never answered is no trouble on the way: the address may be wrong.
         if connection.answered:
             troubled = True

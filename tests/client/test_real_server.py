@@ -22,6 +22,7 @@ from ingot_client import (
     RecordNotFound,
     SourceDiffers,
 )
+from ingot_server.app import App
 from ingot_server.storage.database import Database
 from tests.calling import Caller
 from tests.client.test_command_line import Command, Ran
@@ -293,3 +294,12 @@ async def test_the_id_of_an_import_by_one_call_is_told_before_anything_of_it_is_
     async with await client_of(caller) as ingot:
         done = await ingot.import_records("t", [{"id": 1}], key_fields=["id"], resume=first.import_id)
     assert (done.import_id, done.counts.created) == ("1", 1)
+
+
+async def test_an_import_gives_up_no_call(server: App, caller: Caller) -> None:
+    """Each of them would leave something behind in the server: see docs/reliability.md."""
+    async with await client_of(caller) as ingot:
+        for rows in (ROWS[:1], ROWS):
+            assert (await ingot.import_records("t", rows, key_fields=["id"])).final
+    await server._guard.calls_ended()
+    assert server._guard._given_up == 0

@@ -24,7 +24,8 @@ class Server:
 
     def __init__(self, process: asyncio.subprocess.Process, data_dir: Path, dsn: str) -> None:
         self.data_dir = data_dir
-        self.dsn = dsn
+        # Without the settings of the session, which are spelled so that not every peer reads them.
+        self.dsn = dsn.partition("&options=")[0]
         self._process = process
 
     @property

@@ -138,7 +138,10 @@ class App:
     async def _listen(self) -> None:
         server, database = self._server, self._database
         import_service_pb2_grpc.add_ImportServiceServicer_to_server(
-            ImportService(database, self._receiver, self._progress, self._import_limits, self._wake), server
+            ImportService(
+                database, self._receiver, self._progress, self._import_limits, self._wake, self._workers.end_if_due
+            ),
+            server,
         )
         batch_service_pb2_grpc.add_BatchServiceServicer_to_server(
             BatchService(database, self._receiver, self._progress, self._fetching), server
@@ -212,7 +215,7 @@ def _fetch_rules(settings: Settings) -> FetchRules:
 
 
 def _give_fetchers_threads(settings: Settings) -> None:
-    """Gives fetchers threads beside those that compute: looking for the name of a host may take one for minutes."""
+    """Gives fetchers threads beside those that compute: a large workbook, or a slow disk, may take one for minutes."""
     threads = min(32, (os.cpu_count() or 1) + 4) + settings.fetchers
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads, "asyncio"))
 

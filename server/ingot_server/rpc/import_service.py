@@ -1,20 +1,19 @@
 """ImportService: creates imports, follows them, and tells what became of every record."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
 from ingot.v1 import import_pb2, import_service_pb2_grpc
 from ingot.v1 import import_service_pb2 as pb
 from ingot_server.domain.errors import BatchUnfinished, InvalidRequest, OffsetGap, TotalMismatch
-from ingot_server.domain.imports import Import, ImportState
+from ingot_server.domain.imports import Import
 from ingot_server.domain.modes import WriteMode
 from ingot_server.pipeline.exporting import ErrorFileFormat, export_errors
 from ingot_server.pipeline.mending.exporting import export_rejects
 from ingot_server.pipeline.progress import Progress
 from ingot_server.pipeline.receiving import Receiver
 from ingot_server.pipeline.retrying import retry_import
-from ingot_server.pipeline.settling import end_if_due
 from ingot_server.rpc import paging, requests, wire
 from ingot_server.rpc.changing import expect_changeable
 from ingot_server.rpc.guard import (
@@ -44,13 +43,17 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
         progress: Progress,
         limits: import_creation.ImportLimits,
         on_work: Callable[[], None],
+        end_if_due: Callable[[int], Awaitable[None]],
     ) -> None:
-        """`on_work` is told when there is something for the workers that they do not know of."""
+        """`on_work` is told when there is something for the workers that they do not know of; `end_if_due` ends an
+        import if it is time for that.
+        """
         self._database = database
         self._receiver = receiver
         self._progress = progress
         self._limits = limits
         self._on_work = on_work
+        self._end_if_due = end_if_due
 
     async def CreateImport(self, request: pb.CreateImportRequest, context: Context) -> pb.CreateImportResponse:
         import_id = await self._create(request.spec, request.request_id)
@@ -203,12 +206,6 @@ class ImportService(import_service_pb2_grpc.ImportServiceServicer):
     async def _cancel(self, import_id: int) -> None:
         await import_moves.import_cancel(self._database, caller_account(), import_id)
         await self._end_if_due(import_id)
-
-    async def _end_if_due(self, import_id: int) -> None:
-        if came_to := await end_if_due(self._database, import_id):
-            self._progress.look_at(import_id)
-            if came_to is ImportState.PROCESSING:
-                self._on_work()
 
 
 def _watched(found: Import) -> pb.WatchImportResponse:

@@ -95,7 +95,8 @@ class Supervisor:
             log.error("a server process ended; starting another", extra=facts)
             while True:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), pause_seconds)
+                    async with asyncio.timeout(pause_seconds):
+                        await self._stopping.wait()
                 if self._stopping.is_set():
                     return
                 try:

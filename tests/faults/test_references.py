@@ -19,9 +19,15 @@ from ingot.v1 import import_pb2, stage_pb2
 from ingot.v1 import import_service_pb2 as im
 from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
+from ingot_server.pipeline.allowances import Allowance
+from ingot_server.pipeline.fetching import Fetcher, FetchRules
 from ingot_server.pipeline.fetching.connections import NAMES_AT_ONCE
 from ingot_server.pipeline.local_copies import local_copy, remove_abandoned_copies
+from ingot_server.pipeline.receiving import ChunkLimits, Receiver
+from ingot_server.pipeline.referencing import Fetching, FetchSettings
+from ingot_server.storage import references
 from ingot_server.storage.database import Database
+from ingot_server.storage.references import FetchLease
 from tests.api.test_references import batch_when, refer
 from tests.calling import Caller
 from tests.conftest import running_app
@@ -251,6 +257,30 @@ async def test_each_server_gives_an_account_its_share_whatever_the_others_fetch(
         await asyncio.gather(*(hold.reached.wait() for hold in holds[:12]))
         assert not holds[12].reached.is_set()
         await caller.imports.CancelImport(im.CancelImportRequest(import_id=import_id))
+
+
+async def test_it_ends_although_something_to_fetch_comes_at_the_same_moment(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, claim = asyncio.Event(), references.reference_claim
+
+    async def claim_and_tell(*arguments: Any) -> FetchLease | None:
+        found = await claim(*arguments)
+        looked.set()
+        return found
+
+    async def nothing(_import_id: int) -> None: ...
+
+    monkeypatch.setattr(references, "reference_claim", claim_and_tell)
+    receiver = Receiver(database, ChunkLimits(), Allowance(), 1, lambda: None)
+    fetching = Fetching(database, receiver, Fetcher(FetchRules()), FetchSettings(), nothing)
+    fetching.start()
+    await looked.wait()
+    # It waits for the next now.
+    await asyncio.sleep(0)
+    fetching.wake()
+    async with asyncio.timeout(30):
+        await fetching.stop()
 
 
 def test_copies_that_a_killed_process_has_left_are_removed_and_no_others(

@@ -155,8 +155,10 @@ class Fetching:
                 while (lease := await self._claim()) is not None:
                     self._under_way[lease.account_id] += 1
                     self._keep(self._fetch_one(lease))
+            # Not `wait_for`: before Python 3.12 it forgets that we are cancelled if the event comes at the same moment.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._may_claim.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._may_claim.wait()
 
     async def _claim(self) -> FetchLease | None:
         free = self._settings.at_once - self._under_way.total()

@@ -130,7 +130,8 @@ class Workers:
             except Exception:
                 log.exception("a worker failed; it goes on")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._work_arrived.acquire(), self._settings.poll_seconds)
+                async with asyncio.timeout(self._settings.poll_seconds):
+                    await self._work_arrived.acquire()
 
     async def _commit_forever(self, records_max: int | None) -> None:
         while not self._stopping.is_set():
@@ -253,4 +254,5 @@ class Workers:
     @staticmethod
     async def _pause(until: asyncio.Event, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(until.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await until.wait()

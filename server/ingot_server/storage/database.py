@@ -247,7 +247,8 @@ class Database:
         """Closes the pools; connections that are still in use after a while are cut."""
         for pool in (self._unhurried, self.pool):
             try:
-                await asyncio.wait_for(pool.close(), timeout=10)
+                async with asyncio.timeout(10):
+                    await pool.close()
             except TimeoutError:
                 pool.terminate()
 

@@ -164,7 +164,8 @@ class EmbeddedPostgres:
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)
         try:
-            await asyncio.wait_for(process.wait(), GRACE_SECONDS)
+            async with asyncio.timeout(GRACE_SECONDS):
+                await process.wait()
         except TimeoutError:
             logger.warning("PostgreSQL did not shut down in %d s: cut short, it will recover", GRACE_SECONDS)
             with suppress(ProcessLookupError):

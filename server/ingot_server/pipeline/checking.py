@@ -10,14 +10,15 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from itertools import accumulate, compress, count
-from operator import add, attrgetter, eq, not_, sub
+from itertools import accumulate, compress, count, repeat
+from operator import add, attrgetter, contains, eq, not_, sub
 from typing import Any
 
 import msgspec
 
 from ingot_server.domain.records import DIGITS_MAX, NESTING_MAX, RECORD_BYTES_MAX, Decoded, Reject, reject
 from ingot_server.pipeline.diagnosis import (
+    BACKSLASH,
     MAY_GROW_FROM,
     NUMBER_SHAPES,
     WIDE_EXPONENT_SHAPE,
@@ -34,6 +35,7 @@ _OBJECT = msgspec.json.Decoder(msgspec.defstruct("Object", [], gc=False))
 _Scalar = str | int | float | bool | None
 _ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
 _ESCAPED_NUL = b"\\u0000"
+_COLON = ord(":")
 _MANY_DIGITS = b"0" * (DIGITS_MAX + 1)
 _EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
 _MANTISSA_BYTES = 40
@@ -104,9 +106,11 @@ def _suspects_in(block: bytes, texts: Sequence[bytes], objects: int) -> set[int]
     suspects: set[int] = set()
     if not block.isascii() and not _is_utf8(block):
         suspects.update(position for position, text in enumerate(texts) if not _is_utf8(text))
-    # The search for a single byte is 50 times as fast, and most blocks have no escapes.
+    # The search for a single byte is 50 times as fast, and most blocks have no escapes, nor have most records.
     if b"\\" in block:
-        suspects.update(_positions(texts, _escaped_nuls(block)))
+        escaping = compress(count(), map(contains, texts, repeat(BACKSLASH)))
+        # From the end: there the search looks for the backslash, which is rare, and from the beginning for a zero.
+        suspects.update(position for position in escaping if texts[position].rfind(_ESCAPED_NUL) >= 0)
     longest = max(map(len, texts))
     # Each object has a bracket of its own. The others count as none: they may be blank.
     if longest > 2 * NESTING_MAX and block.count(b"{") + block.count(b"[") >= objects + NESTING_MAX:
@@ -123,17 +127,6 @@ def _suspects_in(block: bytes, texts: Sequence[bytes], objects: int) -> set[int]
         suspects.update(position for position, text in enumerate(texts) if may_grow(text))
     suspects.update(_positions(texts, _wide_exponents(block, numbers)))
     return suspects
-
-
-def _escaped_nuls(block: bytes) -> list[int]:
-    found = []
-    # From the end: there the search looks for the backslash, which is rare, and from the beginning for a zero.
-    at = block.rfind(_ESCAPED_NUL)
-    while at >= 0:
-        found.append(at)
-        # One is enough to suspect the record, or this line of it.
-        at = block.rfind(_ESCAPED_NUL, 0, max(0, block.rfind(b"\n", 0, at)))
-    return found
 
 
 def _wide_exponents(block: bytes, numbers: bytes) -> list[int]:
@@ -195,9 +188,9 @@ def _found_keys(texts: Sequence[bytes], key_fields: tuple[str, ...], *, own_keys
 
 def _without_value(block: bytes, texts: Sequence[bytes]) -> set[int]:
     """The positions of all records that are no objects or have no field with a value."""
-    # Objects with fields, of which none can be null or empty, surely have one. From the end: see `_escaped_nuls`.
+    # Objects with fields, of which none can be null or empty, surely have one. From the end, as for escaped NULs.
     any_empty = block.rfind(b"null") >= 0 or block.rfind(b'""') >= 0
-    if not any_empty and all(b":" in text for text in texts) and _are_objects(texts):
+    if not any_empty and all(map(contains, texts, repeat(_COLON))) and _are_objects(texts):
         return set()
     return {
         position
@@ -207,7 +200,7 @@ def _without_value(block: bytes, texts: Sequence[bytes]) -> set[int]:
 
 
 def _surely_has_value(text: bytes) -> bool:
-    return b":" in text and b"null" not in text and b'""' not in text and _is_good(text, _OBJECT.decode, bool)
+    return _COLON in text and text.find(b"null") < 0 and text.find(b'""') < 0 and _is_good(text, _OBJECT.decode, bool)
 
 
 def _are_objects(texts: Sequence[bytes]) -> bool:

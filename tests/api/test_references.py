@@ -280,6 +280,14 @@ async def test_a_sheet_is_chosen_by_its_name(caller: Caller, sheet: str, why: st
     assert ended.counts.created == (0 if why else 1)
 
 
+async def test_a_file_whose_name_does_not_say_that_it_is_packed_fails_with_what_it_is(caller: Caller) -> None:
+    async with hosting(gzip.compress(CSV)) as host:
+        ended = await referenced(caller, host.url)
+    said = (await caller.batch(ended.import_id)).status_message
+    assert said.startswith("The file could not be read: format.compression: expected gzip: the file is compressed with")
+    assert ended.counts.received == 0
+
+
 async def test_a_missing_file_fails_its_batch_and_not_the_others(caller: Caller) -> None:
     async with hosting(CSV, status(404)) as missing, hosting(CSV) as host:
         import_id = await caller.create()

@@ -1,6 +1,7 @@
 """What is refused leaves nothing behind, says what was expected, and hurts nobody else."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,12 +15,14 @@ from ingot.v1 import batch_service_pb2 as bs
 from ingot.v1 import import_service_pb2 as pb
 from ingot.v1 import record_service_pb2 as rs
 from ingot.v1 import table_service_pb2 as ts
+from ingot_server.pipeline.libzstd import zstd
 from ingot_server.rpc.paging import page_token
 from ingot_server.rpc.structures import record_texts
 from ingot_server.storage.database import Database
 from tests.calling import Caller, Upload, details_of, reason_of, records
 
 NDJSON = batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_NDJSON)
+LINES = b'{"id": 1}\n{"id": 2}\n'
 
 
 async def refusal(call: Any) -> aio.AioRpcError:
@@ -92,6 +95,40 @@ async def test_a_run_that_is_refused_later_or_can_be_repeated_stays_open(caller:
     await refusal(caller.imports.RunImport(iter([pb.RunImportRequest(spec=spec, data=b"x", request_id="r")])))
     states = {found.state for found in (await caller.imports.ListImports(pb.ListImportsRequest())).imports}
     assert states == {import_pb2.IMPORT_STATE_RECEIVING}
+
+
+@pytest.mark.parametrize("piece", [1, 5, 1_000])
+@pytest.mark.parametrize(
+    ("content", "type", "field", "expected"),
+    [
+        (gzip.compress(LINES, mtime=0), "NDJSON", "compression", "gzip"),
+        (gzip.compress(LINES, mtime=0), "CSV", "compression", "gzip"),
+        (zstd.compress(LINES), "JSON_ARRAY", "compression", "zstd"),
+        (b"PK\x03\x04" + bytes(100), "CSV", "type", "Excel"),
+        (b"PAR1\x15" + bytes(100), "NDJSON", "type", "Parquet"),
+        (LINES.decode().encode("utf-16"), "NDJSON", "encoding", "utf-16"),
+        ("id,name\n1,2\n".encode("utf-32"), "CSV", "encoding", "utf-32"),
+    ],
+    ids=["gzip", "gzip as CSV", "zstd", "workbook", "Parquet", "UTF-16", "UTF-32"],
+)
+async def test_a_file_that_begins_as_something_else_is_refused_and_may_be_sent_as_what_it_is(
+    caller: Caller, content: bytes, type: str, field: str, expected: str, piece: int
+) -> None:
+    import_id = await caller.create()
+    format = batch_pb2.DataFormat(type=batch_pb2.FileType.Value(f"FILE_TYPE_{type}"))
+    pieces = [content[at : at + piece] for at in range(0, len(content), piece)]
+    first = Upload(import_id=import_id, batch_id="b", format=format, data=pieces[0])
+    refused = await refusal(caller.upload([first, *(Upload(data=data) for data in pieces[1:])]))
+    assert refused.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert f"format.{field}: expected {expected}" in (refused.details() or "")
+    finish = batch_pb2.Finish(total=len(LINES))
+    await caller.upload([Upload(import_id=import_id, batch_id="b", format=NDJSON, data=LINES, finish=finish)])
+    assert (await caller.finish(import_id)).counts == stage_pb2.RecordCounts(received=2, created=2)
+
+
+async def test_what_begins_as_something_else_only_later_costs_a_record(caller: Caller) -> None:
+    ended = await caller.run_file(b'{"id": 1}\n' + gzip.compress(b"", mtime=0).replace(b"\n", b"") + b"\n", NDJSON)
+    assert ended.counts == stage_pb2.RecordCounts(received=2, created=1, rejected=1)
 
 
 @pytest.mark.parametrize("first", [Upload(data=b"x"), Upload(format=NDJSON, data=b"x", offset=5)])

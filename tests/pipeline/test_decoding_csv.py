@@ -73,6 +73,10 @@ def test_delimiter_and_quote_are_as_chosen(delimiter: str, quote: str, row: byte
         (b'a,b"c', "a quote within a cell"),
         (b"a\rb", "a carriage return within a cell"),
         (b"a," + b"b" * 256, "at most 255 bytes for column 2"),
+        (b"id;name;e-mail", "got 'id;name;e-mail': give ';' as the delimiter"),
+        (b"id\tname", "give '\\t' as the delimiter"),
+        (b"\xef\xbb\xbfid|name", "give '|' as the delimiter"),
+        (";".join(f"column {n}" for n in range(60)).encode(), "give ';' as the delimiter"),
     ],
 )
 def test_a_bad_header_makes_the_file_unreadable(header: bytes, words: str) -> None:
@@ -81,6 +85,17 @@ def test_a_bad_header_makes_the_file_unreadable(header: bytes, words: str) -> No
     assert found.codes == [(0, 1, REST)]
     assert words in found.rejects[0].faults[0].message
     assert found.received == 1
+
+
+@pytest.mark.parametrize("header", [b'"a;b"', b"a;", b"a;a", b"a,b;c", b"a:b", b"a b"])
+def test_a_header_that_may_be_meant_is_taken_as_it_stands(header: bytes) -> None:
+    assert read(CSV, header + b"\n" + b"1" + b",2" * header.count(b",") + b"\n").rejects == []
+
+
+def test_a_header_with_commas_is_none_with_another_delimiter() -> None:
+    found = read(DataFormat(FileType.CSV, delimiter=";"), b"id,name\n1,2\n")
+    message = found.rejects[0].faults[0].message
+    assert "expected `;` between columns, got 'id,name': give ',' as the delimiter" in message
 
 
 def test_nothing_is_read_after_a_bad_header_in_another_process_either() -> None:

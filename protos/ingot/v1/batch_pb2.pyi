@@ -249,7 +249,9 @@ Global___Batch: _TypeAlias = Batch  # noqa: Y015
 
 @_typing.final
 class DataFormat(_message.Message):
-    """How the bytes of a file are to be read."""
+    """How the bytes of a file are to be read. A file that begins as something else, such as gzip where no compression is
+    given, is refused with INVALID_ARGUMENT, which names the field; then nothing of it is stored.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from ingot_server.domain.errors import InvalidRequest
+from ingot_server.domain.formats import DataFormat
 from ingot_server.domain.records import Decoded, Fault
-from ingot_server.pipeline.decoding import Decoder
+from ingot_server.pipeline.decoding import Decoder, misread
 from ingot_server.pipeline.pieces import CHECK_RECORDS
 
 DECODE_BYTES = 256 * 1024
@@ -45,9 +47,12 @@ class PlainReader:
 
     keeps_all = False
 
-    def __init__(self, decoder: Decoder, take: Take) -> None:
+    def __init__(self, decoder: Decoder, take: Take, beginning_of: DataFormat | None = None) -> None:
+        """`beginning_of` is the format of a file of which nothing is read yet: if it begins as something else, decoding
+        raises InvalidRequest."""
         self._decoder = decoder
         self._take = take
+        self._beginning_of = beginning_of
         self._undecoded = bytearray()
         self._fresh_bytes = 0
 
@@ -78,11 +83,15 @@ class PlainReader:
     async def _decode(self, *, final: bool) -> None:
         self._fresh_bytes = 0
         data = bytes(self._undecoded)
+        if self._beginning_of is not None and (violations := misread(data, self._beginning_of)):
+            raise InvalidRequest(violations)
         position, window = 0, FIRST_DECODE_BYTES
         while True:
             part = data[position : position + window]
             at_end = position + window >= len(data)
             decoded, consumed = self._decoder.feed(part, final and at_end)
+            if consumed:
+                self._beginning_of = None
             del self._undecoded[:consumed]
             await self._take(decoded, part[:consumed], self._decoder.state())
             if at_end:

@@ -202,7 +202,8 @@ class Upload:
             return None
         if format.compression is not Compression.NONE:
             return PackedReader(self._database, self._batch, format, self._appender, self._take_decoded)
-        return PlainReader(decoder(format, self._batch.decoder_state), self._take_decoded)
+        beginning_of = None if self._batch.committed_offset else format
+        return PlainReader(decoder(format, self._batch.decoder_state), self._take_decoded, beginning_of)
 
     async def _take_decoded(self, decoded: Decoded, content: bytes, decoder_state: dict[str, Any]) -> None:
         self._appender.add(self._check(decoded), content, decoder_state)

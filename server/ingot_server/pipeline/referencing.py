@@ -202,6 +202,8 @@ class Fetching:
             await self._fail(lease, f"The file could not be fetched: {reason.message}. {_MENDED}")
         except FileDamaged as reason:
             await self._fail(lease, f"{reason.message} {_MENDED}")
+        except InvalidRequest as reason:
+            await self._fail(lease, f"The file could not be read: {reason.message}. {_MENDED}")
         except ImportTooLarge as refused:
             await self._fail(lease, refused.message)
         except UploadConflict:

@@ -20,13 +20,14 @@ from typing import Any
 
 from ingot_server.domain.formats import DataFormat, FileType, codec
 from ingot_server.pipeline.decoding.array import ArrayDecoder
+from ingot_server.pipeline.decoding.beginnings import misread
 from ingot_server.pipeline.decoding.decoder import Decoder
 from ingot_server.pipeline.decoding.encodings import TranscodingDecoder
 from ingot_server.pipeline.decoding.ndjson import NdjsonDecoder
 from ingot_server.pipeline.decoding.table import TableDecoder
 from ingot_server.pipeline.decoding.unpacking import Unpacker
 
-__all__ = ["Decoder", "Unpacker", "decoder"]
+__all__ = ["Decoder", "Unpacker", "decoder", "misread"]
 
 
 def decoder(format: DataFormat, state: dict[str, Any] | None = None) -> Decoder:

@@ -16,7 +16,8 @@ from ingot_server.pipeline.mending.cells import field_of, json_of, text_of
 from ingot_server.pipeline.mending.members import ERRORS, MORE, PREFIX, RAW, restored
 from ingot_server.pipeline.mending.rejected import Fields
 
-_DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t")
+"""Those with which files of CSV are saved."""
 _NO_JSON = "Expected JSON, such as 12, true, null or a text in double quotes; an empty cell leaves the field out."
 
 
@@ -27,7 +28,7 @@ def is_mended(columns: Sequence[str]) -> bool:
 
 def saved_with(header: bytes, delimiter: str, quote: str) -> tuple[str, str]:
     """The delimiter and the quote of a file of rejected records, by its first line; those given for any other file."""
-    for candidate in (delimiter, *_DELIMITERS):
+    for candidate in (delimiter, *DELIMITERS):
         between = re.escape(candidate.encode())
         found = re.search(rb"(?:^|%b)([\"']?)%b\1(?:%b|\r?$)" % (between, ERRORS.encode(), between), header)
         if found:

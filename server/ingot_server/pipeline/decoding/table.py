@@ -20,11 +20,19 @@ from ingot_server.domain.formats import DataFormat, column_fault
 from ingot_server.domain.records import RECORD_BYTES_MAX, Decoded, ErrorCode, Fault
 from ingot_server.pipeline.decoding.decoder import BYTE_ORDER_MARK
 from ingot_server.pipeline.decoding.gathering import Gathering
-from ingot_server.pipeline.decoding.mended_rows import MendedRowEncoder, columns_fault, is_mended, saved_with
+from ingot_server.pipeline.decoding.mended_rows import (
+    DELIMITERS,
+    MendedRowEncoder,
+    columns_fault,
+    is_mended,
+    saved_with,
+)
 from ingot_server.pipeline.decoding.pace import Pace
 from ingot_server.pipeline.decoding.row_json import RowEncoder
 from ingot_server.pipeline.decoding.row_records import PlainRows, Rows, is_utf8
 from ingot_server.pipeline.decoding.rows import ROW_LINES_MAX, BadLine, Row, RowGrammar
+
+_SHOWN_CHARACTERS_MAX = 80
 
 # Process-wide, and this is its only user: the default of 131,072 would refuse cells that a record may hold.
 csv.field_size_limit(RECORD_BYTES_MAX)
@@ -115,7 +123,8 @@ class TableDecoder:
                 # Spreadsheets count columns in which something has stood once.
                 while not columns[-1]:
                     columns = columns[:-1]
-            fault = column_fault(columns) or (columns_fault(columns) if is_mended(columns) else None)
+            fault = self._other_delimiter(header.text, columns)
+            fault = fault or column_fault(columns) or (columns_fault(columns) if is_mended(columns) else None)
             if not is_utf8(header.text):
                 fault = "expected column names in the encoding of the file"
         else:
@@ -128,6 +137,21 @@ class TableDecoder:
         else:
             self._columns = list(columns)
             self._encoder = _encoder(columns)
+
+    def _other_delimiter(self, header: bytes, columns: Sequence[str]) -> str | None:
+        """What was expected if the only column is several, with something else between them; None if it is not so."""
+        if len(columns) > 1 or self._quote.encode() in header:
+            return None
+        between, names = max(
+            ((candidate, columns[0].split(candidate)) for candidate in (*DELIMITERS, "|")),
+            key=lambda found: len(found[1]),
+        )
+        if len(names) == 1 or column_fault(tuple(name.strip() for name in names)):
+            return None
+        return (
+            f"expected `{self._delimiter}` between columns, got {columns[0][:_SHOWN_CHARACTERS_MAX]!r}: give"
+            f" {between!r} as the delimiter, or put the header in quotes if it is one column"
+        )
 
     def _take(
         self, rows: list[list[str]] | PlainRows, line_ends: Sequence[int], block: bytes, found: Gathering

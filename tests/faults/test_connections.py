@@ -199,7 +199,7 @@ async def test_too_many_connections_are_a_reason_to_wait(caller: Caller, databas
 
 
 async def test_who_finds_no_connection_free_in_time_is_told(database_url: str) -> None:
-    found = await Database.connect(database_url, max_connections=2, acquire_timeout_seconds=0.2)
+    found = await Database.connect(database_url, max_connections=2, acquire_timeout_seconds=1)
     try:
         hold = [found.pool.acquire() for _ in range(2)]
         held = [await one for one in hold]

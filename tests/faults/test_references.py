@@ -240,6 +240,19 @@ async def test_names_that_nobody_waits_for_any_more_keep_no_import_waiting(
             (tmp_path / "answer").touch()
 
 
+async def test_a_server_ends_although_it_waits_for_the_address_of_a_host(
+    database_url: str, key: str, tmp_path: Path
+) -> None:
+    async with server_process(database_url=database_url, slow_names=tmp_path) as server:
+        async with Caller(server.address, key) as caller:
+            await refer(caller, await caller.create(), "http://a.slow.example/a.ndjson")
+            while not os.listdir(tmp_path):  # noqa: ASYNC110 - another process makes it
+                await asyncio.sleep(0.05)
+        server.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(60):
+            assert await server.ended() == 0
+
+
 async def test_each_server_gives_an_account_its_share_whatever_the_others_fetch(
     database_url: str, database: Database, key: str
 ) -> None:

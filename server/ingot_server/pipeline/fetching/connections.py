@@ -3,9 +3,10 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -91,18 +92,16 @@ class Connections:
 
 class _Names(AbstractResolver):
     """Looks for the addresses of hosts in threads of its own: one that nobody answers for holds a thread for minutes,
-    also when nobody waits for it any more, and asyncio's own threads compute for everybody."""
+    also when nobody waits for it any more. asyncio's own threads compute for everybody, and the process waits for them,
+    and for those of any executor, before it ends."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(NAMES_AT_ONCE, "names")
+        self._free = asyncio.Semaphore(NAMES_AT_ONCE)
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._threads,
-            lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG),
-        )
+        found = await self._looked_up(host, port, family)
         return [
             ResolveResult(
                 hostname=host,
@@ -117,7 +116,33 @@ class _Names(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Nothing is to be done: a thread ends when its name is answered for."""
+
+    async def _looked_up(self, host: str, port: int, family: socket.AddressFamily) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[list[Any]] = loop.create_future()
+
+        def look_up() -> None:
+            try:
+                addresses = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+            except (OSError, UnicodeError) as error:
+                tell(found.set_exception, error)
+            else:
+                tell(found.set_result, addresses)
+
+        def tell(settle: Callable[[Any], None], outcome: object) -> None:
+            # The loop may have ended meanwhile.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(end, settle, outcome)
+
+        def end(settle: Callable[[Any], None], outcome: object) -> None:
+            self._free.release()
+            if not found.done():
+                settle(outcome)
+
+        await self._free.acquire()
+        threading.Thread(target=look_up, name=f"name of {host}", daemon=True).start()
+        return await found
 
 
 def _any_socket(info: aiohttp.AddrInfoType) -> socket.socket:

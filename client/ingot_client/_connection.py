@@ -3,6 +3,7 @@
 Every call carries the API key. Every error is this package's own.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from functools import cached_property
 from typing import Any, Final, TypeVar
@@ -34,6 +35,9 @@ R = TypeVar("R")
 STRANGER_SECONDS: Final = 2.0
 ACQUAINTANCE_SECONDS: Final = 15.0
 
+ENDING_SECONDS: Final = 0.5
+"""So long a client that is closed waits for watches that are about to end."""
+
 OPTIONS: Final[list[tuple[str, Any]]] = [
     # Without these a restarted server is found again only after up to two minutes, and a vanished one never missed.
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -60,6 +64,7 @@ class Connection:
         self.answered = False
         """Whether the server has ever answered."""
         self._closed = False
+        self._ending: set[asyncio.Task[None]] = set()
 
     @property
     def address(self) -> str:
@@ -167,8 +172,24 @@ class Connection:
             finally:
                 call.cancel()
 
+    def let_end(self, watch: asyncio.Task[None]) -> None:
+        """Keeps a watch that nobody needs any more until it ends by itself, or the client is closed."""
+        self._ending.add(watch)
+        watch.add_done_callback(self._has_ended)
+
+    def _has_ended(self, watch: asyncio.Task[None]) -> None:
+        self._ending.discard(watch)
+        # What it has failed with, if it has, matters to nobody.
+        if not watch.cancelled():
+            watch.exception()
+
     async def close(self) -> None:
         """Ends what is under way and refuses more."""
+        if self._ending:
+            _, late = await asyncio.wait(self._ending, timeout=ENDING_SECONDS)
+            for watch in late:
+                watch.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         if not self._closed and "channel" in self.__dict__:
             await self.channel.close()
         self._closed = True

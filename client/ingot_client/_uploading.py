@@ -76,6 +76,8 @@ class Upload:
         self._counts = Counts()
         self._begun = begun
         self._watching = False
+        self._over = False
+        self._telling = asyncio.Lock()
         self._is_long = asyncio.Event()
         self._moved = asyncio.Event()
         self._stuck_seconds = max(retry_timeout, STATUS_SECONDS)
@@ -94,11 +96,18 @@ class Upload:
             await asyncio.wait((sending, watching), return_when=asyncio.FIRST_COMPLETED)
             if watching.done():
                 watching.result()
-            return await sending
-        finally:
+            batch = await sending
+        except BaseException:
             sending.cancel()
             watching.cancel()
             await asyncio.gather(sending, watching, return_exceptions=True)
+            raise
+        # What the callback is being told must not come after what follows.
+        async with self._telling:
+            self._over = True
+        self._is_long.set()
+        self._connection.let_end(watching)
+        return batch
 
     async def _persist(self) -> Batch:
         """Tries until the batch is finished."""
@@ -232,13 +241,14 @@ class Upload:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REATTACH_SECONDS):
                 await self._is_long.wait()
-        while True:
+        while not self._over:
             try:
                 stream = self._connection.stream(self._connection.batches.WatchBatch, request)
                 async with aclosing(stream) as answers:
+                    # Once all is sent it is read on to its end: a call that is given up costs the server something.
                     async for answer in answers:
                         self._watching = True
-                        if not answer.heartbeat:
+                        if not answer.heartbeat and not self._over:
                             self._learn(Batch.read(answer.batch))
                             await self._report()
             except (Transient, BatchNotFound):
@@ -268,7 +278,9 @@ class Upload:
             moment = Progress(
                 self._import_id, "RECEIVING", source.unit, self.committed, source.total, self._counts, trouble
             )
-            await _user_code.run(lambda: tell(moment))
+            async with self._telling:
+                if not self._over:
+                    await _user_code.run(lambda: tell(moment))
 
     def _interrupted(self, error: IngotError) -> UploadInterrupted:
         return UploadInterrupted(

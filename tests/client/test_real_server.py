@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ingot_client import (
     RecordNotFound,
     SourceDiffers,
 )
+from ingot_client._pieces import PIECE_RECORDS
 from ingot_server.app import App
 from ingot_server.storage.database import Database
 from tests.calling import Caller
@@ -298,8 +300,17 @@ async def test_the_id_of_an_import_by_one_call_is_told_before_anything_of_it_is_
 
 async def test_an_import_gives_up_no_call(server: App, caller: Caller) -> None:
     """Each of them would leave something behind in the server: see docs/reliability.md."""
+
+    async def watched() -> AsyncIterator[dict[str, object]]:
+        # More than a message holds: there is something to watch then.
+        for number in range(PIECE_RECORDS + 1):
+            yield {"id": number}
+        while not server._progress.batches._watchers:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+        yield {"id": "last"}
+
     async with await client_of(caller) as ingot:
-        for rows in (ROWS[:1], ROWS):
+        for rows in (ROWS[:1], ROWS, watched()):
             assert (await ingot.import_records("t", rows, key_fields=["id"])).final
     await server._guard.calls_ended()
     assert server._guard._given_up == 0

@@ -141,7 +141,11 @@ class _Names(AbstractResolver):
                 settle(outcome)
 
         await self._free.acquire()
-        threading.Thread(target=look_up, name=f"name of {host}", daemon=True).start()
+        try:
+            threading.Thread(target=look_up, name="name", daemon=True).start()
+        except RuntimeError:
+            self._free.release()
+            raise
         return await found
 
 

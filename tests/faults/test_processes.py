@@ -36,10 +36,11 @@ async def key(database: Database) -> str:
 
 @asynccontextmanager
 async def callers_of_all(server: ServerProcess, key: str) -> AsyncIterator[list[Caller]]:
-    """Callers with a connection each, as many as it takes until every process has one."""
+    """Callers with a connection each, as many as it takes until every one of the two processes has one."""
     async with AsyncExitStack() as stack:
         callers: list[Caller] = []
-        while server.connected() != server.children():
+        # Not compared with its children: for a moment one that is being started is none of them.
+        while len(server.connected()) < 2:
             callers.append(await stack.enter_async_context(Caller(server.address, key)))
             await callers[-1].imports.ListImports(pb.ListImportsRequest())
         yield callers

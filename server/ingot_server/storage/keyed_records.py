@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import compress, islice
+from datetime import UTC, datetime, timedelta
+from itertools import compress, islice, repeat
 from operator import gt, not_
 from struct import unpack
 
@@ -14,6 +15,8 @@ from ingot_server.storage.copying import escaped, escaped_lines
 COPIED = ["key", "data", "digest", "table_id", "writer"]
 """The columns of the lines that `copy_lines` makes."""
 
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""From which PostgreSQL counts the microseconds of a time that it sends."""
 _SIGN = b"\x80" + bytes(7)
 
 
@@ -83,17 +86,20 @@ class KeyedRecords:
         """The same as numbers."""
         return bigints(self.sent_digests())
 
-    def copy_lines(self, table_id: int, writer: int, create_times: Sequence[str] = ()) -> bytes:
+    def copy_lines(self, table_id: int, writer: int, create_times: Sequence[int] = ()) -> bytes:
         """The text format of COPY: the columns COPIED of each record and, if there are any, its time of creation.
 
-        `create_times` are in the order of the keys; one alone is that of all.
+        `create_times` are in the order of the keys, in microseconds since the year 2000.
         """
         # Sorted by key, because two who write the same keys in different orders wait for each other.
         records = self.in_order()
-        ends = [f"\t{table_id}\t{writer}\t{time}\n" for time in create_times] or [f"\t{table_id}\t{writer}\n"]
+        end = f"\t{table_id}\t{writer}"
+        # Many were created in the same transaction.
+        end_of = {time: f"{end}\t{(_EPOCH + timedelta(microseconds=time)).isoformat()}\n" for time in set(create_times)}
+        ends = [end_of[time] for time in create_times] if create_times else repeat(f"{end}\n", len(records))
         # A key has no NUL.
         columns = (escaped(records.keys, "\0"), escaped_lines(records.texts), records.digests())
-        rows = zip(*columns, ends * len(records) if len(ends) == 1 else ends, strict=True)
+        rows = zip(*columns, ends, strict=True)
         return "".join([f"{key}\t{text}\t{digest}{end}" for key, text, digest, end in rows]).encode()
 
 

@@ -98,17 +98,17 @@ async def record_exchange(connection: "Connection", table_id: int, writer: int, 
     if connection.get_server_version() < _EXCHANGES_FROM:
         return None
     records = await asyncio.to_thread(records.in_order)
-    keys = records.key_array()
+    keys, keys_expected = records.key_array(), ",".join(records.keys)
     try:
         async with connection.transaction():
             with ended_if_silent(connection):
                 async with looking_up_many(connection, in_order=True):
                     row = await connection.fetchrow(sql.record_take_out, table_id, keys, writer)
                     assert row is not None  # noqa: S101 an aggregate always has one row
-                    number, own, create_times, hashes = row
-                    if number < len(records):
+                    number, own, keys_taken, create_times, hashes = row
+                    if number < len(records) or keys_taken != keys_expected:
                         raise _NotAllDiffer
-                    lines = await asyncio.to_thread(records.copy_lines, table_id, writer, create_times)
+                    lines = await asyncio.to_thread(records.copy_lines, table_id, writer, bigints(create_times))
                     await copy_lines(connection, "record", [*COPIED, "create_time"], lines)
                     # Two texts may be of the same data. This is cheaper than to take the data of both for comparison.
                     hashes_now = await connection.fetchval(sql.record_hashes, table_id, keys)

@@ -33,25 +33,23 @@ WHERE digests <> $3::bytea
 
 -- name: record_take_out
 -- Takes records out of the table, to be run in `looking_up_many`, in order: how many they were, how many of them this
--- writer has written, and when they were created and what their data is like, in the order of their keys. $1 table id,
--- $2 keys as text, $3 writer.
+-- writer has written, their keys with commas between them, and when they were created and what their data is like, as
+-- PostgreSQL sends both. $1 table id, $2 keys as text, $3 writer.
 --
+-- They come in the order of the index. To sort them takes a tenth of the time, and to see that they are in order less.
 -- The hash is that of an index on `data`: what jsonb takes for the same has the same one.
--- The times are spelled so that they are read as what they are, whatever the style of dates of the session.
 WITH taken AS (
     DELETE FROM record
     WHERE table_id = (SELECT $1::bigint)
       AND key = ANY($2::text::text[])
-    RETURNING key, writer, create_time AT TIME ZONE 'UTC' AS created, jsonb_hash_extended(data, 0) AS hash
+    RETURNING key, writer, create_time, jsonb_hash_extended(data, 0) AS hash
 )
 SELECT
     count(*) AS number,
     count(*) FILTER (WHERE writer = $3) AS own,
-    CASE
-        WHEN min(created) = max(created) THEN ARRAY[to_char(min(created), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')]
-        ELSE array_agg(to_char(created, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') ORDER BY key)
-    END AS create_times,
-    string_agg(int8send(hash), '' ORDER BY key) AS hashes
+    string_agg(key, ',') AS keys,
+    string_agg(timestamptz_send(create_time), '') AS create_times,
+    string_agg(int8send(hash), '') AS hashes
 FROM taken
 
 -- name: record_hashes

@@ -237,7 +237,6 @@ class Upload:
         """Learns what is committed while it is being sent. Nothing depends on it: it may fail at any time."""
         request = filled(WatchBatchRequest, import_id=self._import_id, batch_id=self._batch_id)
         # Most of what is sent at once is over before there is anything to tell.
-        # Not wait_for, which in Python 3.11 does not notice that it is cancelled just when the event is set.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REATTACH_SECONDS):
                 await self._is_long.wait()

@@ -155,7 +155,6 @@ class Fetching:
                 while (lease := await self._claim()) is not None:
                     self._under_way[lease.account_id] += 1
                     self._keep(self._fetch_one(lease))
-            # Not `wait_for`: before Python 3.12 it forgets that we are cancelled if the event comes at the same moment.
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._may_claim.wait()
@@ -196,14 +195,12 @@ class Fetching:
             await self._fail(lease, reason.message)
         except _CHANGED:
             await self._fail(lease, f"The file changed while it was read. When nobody writes it any more, {_AGAIN}")
-        except _NOT_READ as reason:
+        except (*_NOT_READ, InvalidRequest) as reason:
             await self._fail(lease, f"The file could not be read: {reason.message}. {_MENDED}")
         except _NOT_FETCHED as reason:
             await self._fail(lease, f"The file could not be fetched: {reason.message}. {_MENDED}")
         except FileDamaged as reason:
             await self._fail(lease, f"{reason.message} {_MENDED}")
-        except InvalidRequest as reason:
-            await self._fail(lease, f"The file could not be read: {reason.message}. {_MENDED}")
         except ImportTooLarge as refused:
             await self._fail(lease, refused.message)
         except UploadConflict:

@@ -63,8 +63,7 @@ async def identifier_change(connection: "Connection", table_id: int, changes: Id
 def identifier_lines(table_id: int, identifiers: Sequence[str], keys: Sequence[str]) -> bytes:
     """Identifiers as `identifier_copy` takes them, each beside the key of its record. Pure."""
     end = f"\t{table_id}\n"
-    # Neither has a NUL.
-    texts, keys = escaped(identifiers, "\0"), escaped(keys, "\0")
+    texts, keys = escaped(identifiers), escaped(keys)
     return "".join(sorted([f"{text}\t{key}{end}" for text, key in zip(texts, keys, strict=True)])).encode()
 
 

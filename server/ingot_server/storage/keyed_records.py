@@ -2,21 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import compress, islice, repeat
+from itertools import compress, islice
 from operator import gt, not_
 from struct import unpack
 
 from xxhash import xxh3_64_digest
 
 from ingot_server.storage.arrays import text_array
-from ingot_server.storage.copying import escaped, escaped_lines
+from ingot_server.storage.copying import Column, copied_rows, jsonbs, same_bigint, sent_bigints, texts
 
-COPIED = ["key", "data", "digest", "table_id", "writer"]
-"""The columns of the lines that `copy_lines` makes."""
+STAGED = ["key", "data", "digest"]
+COPIED = ["table_id", "writer", *STAGED]
+"""The columns of the rows that `staged` and `copied` make."""
 
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-"""From which PostgreSQL counts the microseconds of a time that it sends."""
 _SIGN = b"\x80" + bytes(7)
 
 
@@ -86,21 +84,25 @@ class KeyedRecords:
         """The same as numbers."""
         return bigints(self.sent_digests())
 
-    def copy_lines(self, table_id: int, writer: int, create_times: Sequence[int] = ()) -> bytes:
-        """The text format of COPY: the columns COPIED of each record and, if there are any, its time of creation.
+    def copied(self, table_id: int, writer: int, create_times: bytes = b"") -> bytes:
+        """As COPY takes them: the columns COPIED and, if there are any, the times of creation.
 
-        `create_times` are in the order of the keys, in microseconds since the year 2000.
+        `create_times` are in the order of the keys, as PostgreSQL sends them.
         """
         # Sorted by key, because two who write the same keys in different orders wait for each other.
         records = self.in_order()
-        end = f"\t{table_id}\t{writer}"
-        # Many were created in the same transaction.
-        end_of = {time: f"{end}\t{(_EPOCH + timedelta(microseconds=time)).isoformat()}\n" for time in set(create_times)}
-        ends = [end_of[time] for time in create_times] if create_times else repeat(f"{end}\n", len(records))
-        # A key has no NUL.
-        columns = (escaped(records.keys, "\0"), escaped_lines(records.texts), records.digests())
-        rows = zip(*columns, ends, strict=True)
-        return "".join([f"{key}\t{text}\t{digest}{end}" for key, text, digest, end in rows]).encode()
+        columns = [same_bigint(table_id), same_bigint(writer), *records._columns()]
+        if create_times:
+            columns.append(sent_bigints(create_times))
+        return copied_rows(len(self), *columns)
+
+    def staged(self) -> bytes:
+        """As COPY takes them, in the order that they have: the columns STAGED."""
+        return copied_rows(len(self), *self._columns())
+
+    def _columns(self) -> list[Column]:
+        """The columns STAGED."""
+        return [texts(self.keys), jsonbs(self.texts), sent_bigints(self.sent_digests())]
 
 
 def bigints(sent: bytes) -> Sequence[int]:

@@ -13,10 +13,10 @@ from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.domain.filters import Condition, Order, Own
 from ingot_server.domain.progress import Counts
 from ingot_server.storage.arrays import text_array
-from ingot_server.storage.copying import copy_lines
+from ingot_server.storage.copying import copy_rows
 from ingot_server.storage.database import Database, ended_if_silent, rows_touched
 from ingot_server.storage.identifiers import identifier_copy, identifier_lines
-from ingot_server.storage.keyed_records import COPIED, KeyedRecords, bigints
+from ingot_server.storage.keyed_records import COPIED, STAGED, KeyedRecords, bigints
 from ingot_server.storage.looking_up import LOOK_UPS_MANY, looking_up_many
 from ingot_server.storage.record_pages import After, Scope, page_query, page_rows
 from ingot_server.storage.sql import Queries
@@ -59,13 +59,13 @@ async def record_apply(connection: "Connection", table_id: int, writer: int, rec
     if not records:
         return Counts()
     first, repeated = records.split_repeated()
-    columns = (first.keys, first.decoded(), first.digests())
     if len(first) <= FEW_RECORDS:
+        columns = (first.keys, first.decoded(), first.digests())
         row = await connection.fetchrow(sql.record_apply_few, table_id, writer, *columns)
     else:
+        rows = await asyncio.to_thread(first.staged)
         await connection.execute(sql.record_stage)
-        rows = zip(*columns, strict=True)
-        await connection.copy_records_to_table("incoming", records=rows, columns=["key", "data", "digest"])
+        await copy_rows(connection, "incoming", STAGED, rows)
         row = await connection.fetchrow(sql.record_apply, table_id, writer)
     assert row is not None  # noqa: S101 an aggregate always has one row
     created, updated, superseded = row
@@ -108,8 +108,8 @@ async def record_exchange(connection: "Connection", table_id: int, writer: int, 
                     number, own, keys_taken, create_times, hashes = row
                     if number < len(records) or keys_taken != keys_expected:
                         raise _NotAllDiffer
-                    lines = await asyncio.to_thread(records.copy_lines, table_id, writer, bigints(create_times))
-                    await copy_lines(connection, "record", [*COPIED, "create_time"], lines)
+                    rows = await asyncio.to_thread(records.copied, table_id, writer, create_times)
+                    await copy_rows(connection, "record", [*COPIED, "create_time"], rows)
                     # Two texts may be of the same data. This is cheaper than to take the data of both for comparison.
                     hashes_now = await connection.fetchval(sql.record_hashes, table_id, keys)
                     if any(map(eq, bigints(hashes), bigints(hashes_now))):
@@ -144,7 +144,7 @@ class NewRecords:
     """Records as COPY takes them, with their identifiers."""
 
     number: int
-    lines: bytes
+    rows: bytes
     identifier_lines: bytes
 
 
@@ -156,8 +156,8 @@ def new_records(
     owners: Sequence[str] = (),
 ) -> NewRecords:
     """Records that are to be created, and identifiers, each beside the key of its record. Pure; takes milliseconds."""
-    lines = records.copy_lines(table_id, writer)
-    return NewRecords(len(records), lines, identifier_lines(table_id, identifiers, owners))
+    rows = records.copied(table_id, writer)
+    return NewRecords(len(records), rows, identifier_lines(table_id, identifiers, owners))
 
 
 async def record_create(connection: "Connection", new: NewRecords) -> Counts | None:
@@ -169,8 +169,7 @@ async def record_create(connection: "Connection", new: NewRecords) -> Counts | N
     try:
         async with connection.transaction():
             with ended_if_silent(connection):
-                # As text, which is made for all records at once: asyncpg would take longer for them than PostgreSQL.
-                await copy_lines(connection, "record", COPIED, new.lines)
+                await copy_rows(connection, "record", COPIED, new.rows)
                 await identifier_copy(connection, new.identifier_lines)
     except asyncpg.UniqueViolationError:
         return None

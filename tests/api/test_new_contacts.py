@@ -1,4 +1,4 @@
-"""New contacts are created in a way of their own, and many are looked up at once, and it makes no difference."""
+"""New contacts are created in a way of their own, known ones recognised all at once, and it makes no difference."""
 
 import random
 from typing import Any
@@ -44,6 +44,56 @@ def relatives(chance: random.Random, number: int) -> list[dict[str, Any]]:
     ]
 
 
+def neighbours(chance: random.Random, changes: float) -> list[dict[str, Any]]:
+    """Contacts that come again and again, each with the identifiers that it has, but for a few."""
+    rows: list[dict[str, Any]] = []
+    for n in range(STRANGERS):
+        row: dict[str, Any] = {"id": f"n{n}", "email": f"n{n}@example.org", "phone": f"+4673{n:07}"}
+        for name in [[], ["id"], ["phone"], ["id", "phone"]][n % 4]:
+            # Two shapes of those without.
+            row = {**row, name: None} if n % 3 else {key: value for key, value in row.items() if key != name}
+        if chance.random() < changes:
+            other = chance.randrange(STRANGERS)
+            change = {
+                "id": chance.choice([f"n{n}", f"n{other}", None]),
+                "email": chance.choice([f"n{other}@example.org", f"c{other}@example.org", f"new{n}@example.org", ""]),
+                "phone": chance.choice([f"+4673{other:07}", f"+4670{other:07}", f"+4676{n:07}", "nonsense"]),
+            }
+            name = chance.choice(list(change))
+            row |= {name: change[name]}
+            if chance.random() < 0.3:
+                del row[chance.choice(list(row))]
+        rows.append({**row, "name": f"{chance.randrange(2)}"})
+    return rows
+
+
+def again(chance: random.Random, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Some contacts once more, with their fields in another order."""
+    return [dict(reversed({**row, "name": "again"}.items())) for row in chance.sample(rows, STRANGERS // 3)]
+
+
+async def expect_the_same(caller: Caller, database: Database, rows: list[dict[str, Any]]) -> stage_pb2.RecordCounts:
+    """What becomes of many rows in an import is what becomes of a few at a time, in a table of their own."""
+    done, errors = await run(caller, "many", *rows, kind="CONTACTS")
+    told: list[Any] = []
+    counts = stage_pb2.RecordCounts()
+    for at in range(0, len(rows), FEW):
+        answer = await write(caller, "few", *rows[at : at + FEW], kind="CONTACTS")
+        told += [(at + error.index, error.code, error.field, error.message, error.key) for error in answer.errors]
+        for name in ("created", "updated", "unchanged", "superseded", "rejected"):
+            setattr(counts, name, getattr(counts, name) + getattr(answer.counts, name))
+    assert [(error.index, error.code, error.field, error.message, error.key) for error in errors] == told
+    assert (done.counts.created, done.counts.unchanged, done.counts.rejected) == (
+        counts.created,
+        counts.unchanged,
+        counts.rejected,
+    )
+    assert done.counts.updated + done.counts.superseded == counts.updated + counts.superseded
+    assert await contents(database, "many") == await contents(database, "few")
+    found: stage_pb2.RecordCounts = done.counts
+    return found
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_to_import_many_contacts_is_to_write_them_few_by_few(
     caller: Caller, database: Database, seed: int
@@ -52,22 +102,22 @@ async def test_to_import_many_contacts_is_to_write_them_few_by_few(
     for number in range(3):
         rows = strangers(number * STRANGERS // 2) + relatives(chance, seed * 10)
         chance.shuffle(rows)
-        done, errors = await run(caller, "many", *rows, kind="CONTACTS")
-        told: list[Any] = []
-        counts = stage_pb2.RecordCounts()
-        for at in range(0, len(rows), FEW):
-            answer = await write(caller, "few", *rows[at : at + FEW], kind="CONTACTS")
-            told += [(at + error.index, error.code, error.field, error.message, error.key) for error in answer.errors]
-            for name in ("created", "updated", "unchanged", "superseded", "rejected"):
-                setattr(counts, name, getattr(counts, name) + getattr(answer.counts, name))
-        assert [(error.index, error.code, error.field, error.message, error.key) for error in errors] == told
-        assert (done.counts.created, done.counts.unchanged, done.counts.rejected) == (
-            counts.created,
-            counts.unchanged,
-            counts.rejected,
-        )
-        assert done.counts.updated + done.counts.superseded == counts.updated + counts.superseded
-        assert await contents(database, "many") == await contents(database, "few")
+        await expect_the_same(caller, database, rows)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_known_contacts_are_recognised_as_if_they_were_written_few_by_few(
+    caller: Caller, database: Database, seed: int
+) -> None:
+    chance = random.Random(seed)
+    await expect_the_same(caller, database, strangers())
+    for changes in (0, 0, 0.02, 0.02, 0.3, 0.02):
+        rows = neighbours(chance, changes) + relatives(chance, seed % 3 * 2)
+        if not changes and seed % 2:
+            rows += again(chance, rows)
+        chance.shuffle(rows)
+        counts = await expect_the_same(caller, database, rows)
+    assert counts.unchanged > STRANGERS / 10
 
 
 @pytest.mark.parametrize("known", [{"id": 7}, {"email": "c7@example.org"}, {"phone": "+46700000007"}])
@@ -109,3 +159,47 @@ async def test_a_faulty_contact_beside_new_ones_is_told_with_the_record_that_it_
     done, errors = await run(caller, "people", *strangers(), *faulty, kind="CONTACTS")
     assert done.counts == stage_pb2.RecordCounts(received=STRANGERS + 3, created=STRANGERS, rejected=3)
     assert [error.key for error in errors] == ["email=old@example.org", "email=new@example.org", ""]
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "outcome"),
+    [
+        (0, {"phone": "+46709999999"}, {"updated": 1}),
+        (0, {"email": "outside@example.org"}, {"rejected": 1}),
+        (7, {"id": "outside"}, {"rejected": 1}),
+        (7, {"id": 7_000}, {"rejected": 1}),
+        (7, {"name": "Grace"}, {"updated": 1}),
+    ],
+)
+async def test_one_contact_that_changes_among_known_ones_is_the_only_one_that_does(
+    caller: Caller, database: Database, place: int, change: dict[str, Any], outcome: dict[str, int]
+) -> None:
+    await write(caller, "people", {"id": "outside", "email": "outside@example.org"}, kind="CONTACTS")
+    await run(caller, "people", *strangers())
+    before, _ = await contents(database, "people")
+    rows = strangers()
+    rows[place] |= change
+    done, _ = await run(caller, "people", *rows)
+    assert done.counts == stage_pb2.RecordCounts(received=STRANGERS, unchanged=STRANGERS - 1, **outcome)
+    after, _ = await contents(database, "people")
+    changed = [key for (key, data), (_, data_before) in zip(after, before, strict=True) if data != data_before]
+    assert changed == ([f"id={place}"] if "updated" in outcome else [])
+
+
+async def test_a_blocked_contact_among_known_ones_is_rejected(caller: Caller) -> None:
+    await run(caller, "people", *strangers(), kind="CONTACTS")
+    kind = table_pb2.BlockedValueType.BLOCKED_VALUE_TYPE_PHONE
+    values = [table_pb2.BlockedValue(type=kind, value="+46700000007")]
+    await caller.tables.BlockValues(table_service_pb2.BlockValuesRequest(values=values))
+    done, errors = await run(caller, "people", *strangers())
+    assert done.counts == stage_pb2.RecordCounts(received=STRANGERS, unchanged=STRANGERS - 1, rejected=1)
+    assert [(error.index, error.field, error.key) for error in errors] == [(7, "phone", "id=7")]
+
+
+async def test_a_faulty_contact_beside_known_ones_is_told_with_the_record_that_it_means(caller: Caller) -> None:
+    await run(caller, "people", *strangers(), kind="CONTACTS")
+    rows = strangers()
+    rows[7] = {"email": "c7@example.org", "points": "x"}
+    done, errors = await run(caller, "people", *rows)
+    assert done.counts == stage_pb2.RecordCounts(received=STRANGERS, unchanged=STRANGERS - 1, rejected=1)
+    assert [(error.index, error.key) for error in errors] == [(7, "id=7")]

@@ -15,7 +15,7 @@ from ingot_server.domain.errors import DatabaseUnavailable
 from ingot_server.pipeline import appending, turn
 from ingot_server.storage import tables
 from ingot_server.storage.database import Database
-from tests.api.test_kinds import write
+from tests.api.test_kinds import run, write
 from tests.calling import Caller, records
 
 CHUNK = 5_000
@@ -43,6 +43,29 @@ async def chunks_done(database: Database, import_id: str, wanted: list[int]) -> 
         if row[0] == wanted:
             return
         await asyncio.sleep(0.02)
+
+
+async def test_known_contacts_are_written_while_those_before_them_wait(
+    caller: Caller, database: Database, database_url: str
+) -> None:
+    contacts = [{"id": n, "email": f"c{n}@example.org", "phone": f"+4670{n:07}"} for n in range(3 * CHUNK)]
+    await run(caller, "people", *contacts, kind="CONTACTS")
+    somebody = await asyncpg.connect(database_url)
+    holding = somebody.transaction()
+    await holding.start()
+    await somebody.execute("SELECT FROM record WHERE key = 'id=0' FOR UPDATE")
+    import_id = await caller.create("people", ())
+    parts = [
+        records([row | {"name": "Ada"} for row in contacts[at : at + CHUNK]], import_id=import_id, batch_id="b")
+        for at in range(0, len(contacts), CHUNK)
+    ]
+    parts[-1].finish.total = len(contacts)
+    await caller.upload(parts)
+    await chunks_done(database, import_id, [1, 2])
+    await holding.rollback()
+    await somebody.close()
+    done = await caller.finish(import_id)
+    assert done.counts == stage_pb2.RecordCounts(received=len(contacts), updated=len(contacts))
 
 
 async def test_a_chunk_that_is_done_before_the_one_before_it_is_counted_once(

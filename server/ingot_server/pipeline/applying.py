@@ -4,7 +4,7 @@ Preparing is pure. Applying runs in the caller's transaction, and may be tried a
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,10 @@ from ingot_server.pipeline.keys import Keyed, KeySet, key_of, read_keys
 from ingot_server.pipeline.mapping import Surroundings, look_up, map_rows, named_keys
 from ingot_server.pipeline.merging import fold_rows
 from ingot_server.pipeline.own_keys import without_keys
+from ingot_server.pipeline.recognising import Names, names_of, recognise
 from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import ReadRecords, Row, Validator
-from ingot_server.storage import branches, identifiers, records
+from ingot_server.storage import branches, identifiers, records, tables
 from ingot_server.storage.keyed_records import KeyedRecords
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ _ROWS_ON_LOOP_MAX = 10
 """More rows than this are mapped in a thread: one may have many references."""
 
 
-class NotAllNew(Exception):
-    """Some of the records may be known, so they cannot be written beside others: nothing is to be committed."""
+class MustBeAlone(Exception):
+    """Records may gain or lose identifiers, which cannot be written beside others: nothing is to be committed."""
 
 
 @dataclass(slots=True)
@@ -55,6 +56,10 @@ class Prepared:
     """Elsewhere the records with their values, until they are taken."""
     strangers: Strangers | None = None
     """These as they are created, if that is worth a try."""
+    names: Names | None = None
+    """The identifiers that they come with, if it is worth a try to recognise all of them."""
+    identifiers: Set[str] | None = None
+    """These, if they may be written beside others: no two have one in common."""
     alone: bool = True
     """Whether all records before these are written, and whoever else writes records with identifiers is waited for."""
 
@@ -83,18 +88,24 @@ class Prepared:
         if self.read is None:
             return None
         if self.target.rules.kind.identifies_itself:
-            return None if self.strangers is None or self.alone else KeySet(self.strangers.identifiers)
+            return None if self.identifiers is None or self.alone else KeySet(self.identifiers)
         return KeySet(frozenset(row.key for row in self.read.rows if not row.is_faulty))
 
     def hope(self, hopes: Hopes, writer: int, *, alone: bool) -> None:
         """Takes note of what is worth a try when `writer` applies the records, and prepares it.
 
-        If it is not to be done `alone`, `apply` may raise NotAllNew.
+        If it is not to be done `alone`, `apply` may raise MustBeAlone.
         """
         self.hopes = hopes
-        if self.creates_rows and self.read is not None and hopes.new.is_so:
+        if not self.creates_rows or self.read is None:
+            return
+        if hopes.new.is_so:
             self.strangers = strangers(self.read, self.target.table_id, writer)
-            self.alone = alone or self.strangers is None
+            self.identifiers = self.strangers.identifiers if self.strangers is not None else None
+        elif hopes.recognised.is_so:
+            self.names = names_of(self.read)
+            self.identifiers = None if self.names.common else self.names.distinct
+        self.alone = alone or self.identifiers is None
 
     @property
     def creates_rows(self) -> bool:
@@ -194,7 +205,7 @@ class Applied:
 async def apply(connection: "Connection", prepared: Prepared, writer: int) -> Applied:
     """Writes records to their table, in their order, within the caller's transaction.
 
-    Raises DataRefused, and NotAllNew if that cannot be done beside others.
+    Raises DataRefused, and MustBeAlone if that cannot be done beside others.
     """
     try:
         if prepared.target.rules.is_plain:
@@ -289,25 +300,49 @@ async def _apply_rows(connection: "Connection", prepared: Prepared, writer: int)
         prepared.hopes.new.learn(is_so=created is not None)
         if created is not None:
             return _applied(read.rows, rules, *created)
-    if not prepared.alone:
-        raise NotAllNew
-    rows = await prepared.take_rows()
     if target.mode is WriteMode.REPLACE:
-        around = await look_up(connection, target, rows)
+        known, rows, around = await _recognise(connection, prepared)
+        if rows or around is None:
+            around = await look_up(connection, target, rows, around)
         if len(rows) > _ROWS_ON_LOOP_MAX:
             mapped = await asyncio.to_thread(map_rows, rows, rules, around)
         else:
             mapped = map_rows(rows, rules, around)
         if target.base_id is not None and not rules.kind.identifiers:
             await branches.branch_touch(connection, target.table_id, target.base_id, mapped.keys)
-        counts = await _replace(connection, prepared, writer, mapped)
+        counts = await _replace(connection, prepared, writer, known.followed_by(mapped))
     else:
+        known = KeyedRecords([], [])
+        rows = await prepared.take_rows()
         fold, around = await fold_rows(connection, target, rows, writer)
         await _write(connection, target, writer, fold)
         counts = fold.counts
     if around.own.changed:
         await identifiers.identifier_change(connection, target.table_id, around.own.changes())
-    return _applied(rows, rules, counts, around)
+    return _applied(rows, rules, counts, around, known.keys)
+
+
+async def _recognise(
+    connection: "Connection", prepared: Prepared
+) -> tuple[KeyedRecords, list[Row], Surroundings | None]:
+    """Records that the table knows just so, all others, and what was found out about them, if that was asked for."""
+    if not prepared.creates_rows or prepared.hopes is None or prepared.refused:
+        if not prepared.alone:
+            raise MustBeAlone
+        return KeyedRecords([], []), await prepared.take_rows(), None
+    target, around = prepared.target, Surroundings()
+    lock = tables.table_lock_identifiers if prepared.alone else tables.table_share_identifiers
+    await lock(connection, target.table_id)
+    read = await prepared.take_read()
+    if prepared.names is None:
+        prepared.names = await asyncio.to_thread(names_of, read)
+    known = await recognise(connection, target, read, prepared.names, around)
+    rows = read.take_rows()
+    is_all = known is not None and all(row.is_faulty for row in rows)
+    prepared.hopes.recognised.learn(is_so=is_all)
+    if not is_all and not prepared.alone:
+        raise MustBeAlone
+    return (KeyedRecords([], []), rows, None) if known is None else (known, rows, around)
 
 
 def _applied(

@@ -34,6 +34,8 @@ class Hopes:
         """`all_new` says whether all keys of the batch were new until now."""
         self.new = Likely(so_far=all_new)
         """That all keys are new: then the records are copied straight into the table."""
+        self.recognised = Likely(so_far=True)
+        """That the table knows all records just so by their identifiers: then chunks are written at the same time."""
         self.unchanged = Likely(so_far=True, waits_min=15)
         """That many records are in the table just as they are: then these are only looked at."""
         self.differing = Likely(so_far=True)

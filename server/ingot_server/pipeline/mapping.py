@@ -43,9 +43,14 @@ class Surroundings:
     blocked: frozenset[tuple[BlockedType, str]] = frozenset()
 
 
-async def look_up(connection: "Connection", target: Target, rows: Sequence[Row]) -> Surroundings:
-    """Reads what is needed to map the rows. Nobody else gives identifiers to records of the table from then on."""
-    found = Surroundings()
+async def look_up(
+    connection: "Connection", target: Target, rows: Sequence[Row], recognised: Surroundings | None = None
+) -> Surroundings:
+    """Reads what is needed to map the rows. Nobody else gives identifiers to records of the table from then on.
+
+    Not if it is `recognised` already who has theirs: then that is seen to, and what else is needed is added.
+    """
+    found = recognised or Surroundings()
     kind, table_id = target.rules.kind, target.table_id
     if kind.identifiers:
         named = [row.names for row in rows if row.names]
@@ -53,10 +58,16 @@ async def look_up(connection: "Connection", target: Target, rows: Sequence[Row])
             texts = {name.text for names in named for name in names}
             keys = {first_key(names[0]) for names in named}
             await _touch(connection, target, target.base_id, texts, keys)
-        await tables.table_lock_identifiers(connection, table_id)
+        if recognised is None:
+            await tables.table_lock_identifiers(connection, table_id)
         # A record that is only a part may leave out what the whole has, and is then asked for by that as well.
         (found.own,) = await look_up_identities(
-            connection, [table_id], named, kind.identifiers, ask_all=target.mode is not WriteMode.REPLACE
+            connection,
+            [table_id],
+            named,
+            kind.identifiers,
+            ask_all=target.mode is not WriteMode.REPLACE,
+            owners={table_id: recognised.own.owners} if recognised else None,
         )
         found.own.taken = await _keys_taken(connection, table_id, named, found.own)
     await look_around(connection, target.account_id, rows, found)
@@ -138,13 +149,15 @@ async def look_up_identities(
     identifier_fields: Sequence[str],
     *,
     ask_all: bool = False,
+    owners: Mapping[int, dict[str, str]] | None = None,
 ) -> list[Identities]:
-    """Who has the identifiers that are `named`, in each of some tables.
+    """Who has the identifiers that are `named`, in each of some tables; that may be known already as the `owners`.
 
     What a record holds beside them is asked for where it matters; with `ask_all`, of all that are found.
     """
-    wanted = {name.text for names in named for name in names}
-    owners = await identifiers.identifier_find(connection, table_ids, list(wanted))
+    if owners is None:
+        wanted = {name.text for names in named for name in names}
+        owners = await identifiers.identifier_find(connection, table_ids, list(wanted))
     found = []
     for table_id in table_ids:
         identities = Identities(owners[table_id], stored=frozenset(owners[table_id]))

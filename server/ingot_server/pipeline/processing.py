@@ -84,7 +84,7 @@ class WriteLimits:
 async def write(database: Database, lease: Lease, prepared: PreparedChunk, limits: WriteLimits) -> None:
     """Writes a prepared chunk and counts it as done, unless it is done already.
 
-    Raises LeaseLost, NotAllNew, and DatabaseUnavailable if it could not be done in several tries.
+    Raises LeaseLost, MustBeAlone, and DatabaseUnavailable if it could not be done in several tries.
     """
     with suppress(_AlreadyDone):
         try:

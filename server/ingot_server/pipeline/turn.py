@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from ingot_server.pipeline.applying import NotAllNew
+from ingot_server.pipeline.applying import MustBeAlone
 from ingot_server.pipeline.hopes import Hopes
 from ingot_server.pipeline.processing import PreparedChunk, WriteLimits, adopt_keys, prepare_chunk, write
 from ingot_server.pipeline.threads import LITTLE_BYTES, LITTLE_RECORDS, computed
@@ -93,7 +93,7 @@ class Turn:
     async def _write(self, prepared: PreparedChunk) -> None:
         try:
             await write(self._database, self._lease, prepared, self._limits)
-        except NotAllNew:
+        except MustBeAlone:
             # Those after it are written meanwhile only if their records are new, and none that this one means.
             await self._written_before(prepared)
             prepared.records.alone = True

@@ -54,6 +54,12 @@ class KeyedRecords:
         selectors = list(selectors)
         return KeyedRecords(list(compress(self.keys, selectors)), list(compress(self.texts, selectors)))
 
+    def followed_by(self, others: "KeyedRecords") -> "KeyedRecords":
+        """The records, and others after them."""
+        if not self or not others:
+            return self or others
+        return KeyedRecords([*self.keys, *others.keys], [*self.texts, *others.texts])
+
     def split_repeated(self) -> tuple["KeyedRecords", "KeyedRecords"]:
         """The first record of each key, and all others, both in order."""
         if self.is_distinct:

@@ -7,7 +7,7 @@ comes twice, nested fields, or a fault that must be told, is left to the `Object
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from operator import is_
+from operator import is_, not_
 from typing import Any
 
 from ingot_server.domain.fields import FieldType
@@ -48,6 +48,16 @@ class Columns:
     """The types and names of the fields that hold e-mail addresses and phone numbers."""
     texts: Sequence[bytes] = ()
     """They as JSON, once nothing is added to them."""
+
+    def selected(self, selectors: Sequence[object]) -> "Columns":
+        """Those records for which there is something true."""
+        return Columns(
+            list(compress(self.positions, selectors)),
+            list(compress(self.records, selectors)),
+            {name: list(compress(values, selectors)) for name, values in self.values.items()},
+            self.addresses,
+            list(compress(self.texts, selectors)),
+        )
 
 
 class ColumnReader:
@@ -119,10 +129,7 @@ class ColumnReader:
                 if good and value is not _GONE:
                     record[stored] = value
         if not all(is_good):
-            read.positions = list(compress(positions, is_good))
-            read.records = list(compress(records, is_good))
-            read.values = {name: list(compress(values, is_good)) for name, values in read.values.items()}
-            return read, [position for position, good in zip(positions, is_good, strict=True) if not good]
+            return read.selected(is_good), list(compress(positions, map(not_, is_good)))
         return read, ()
 
 

@@ -68,6 +68,19 @@ async def test_known_contacts_are_written_while_those_before_them_wait(
     assert done.counts == stage_pb2.RecordCounts(received=len(contacts), updated=len(contacts))
 
 
+async def test_two_imports_of_the_same_known_contacts_end_as_one_after_the_other(caller: Caller) -> None:
+    contacts = [{"id": n, "email": f"c{n}@example.org"} for n in range(2 * CHUNK)]
+    await run(caller, "people", *contacts, kind="CONTACTS")
+    ended = await asyncio.gather(
+        *(run(caller, "people", *(row | {"name": name} for row in contacts)) for name in ("Ada", "Grace"))
+    )
+    for done, errors in ended:
+        assert (done.counts.updated, list(errors)) == (len(contacts), [])
+    names = [row["name"] for row in await caller.table("people")]
+    assert len(names) == len(contacts)
+    assert set(names) <= {"Ada", "Grace"}
+
+
 async def test_a_chunk_that_is_done_before_the_one_before_it_is_counted_once(
     caller: Caller, database: Database, database_url: str
 ) -> None:

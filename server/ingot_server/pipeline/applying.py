@@ -19,7 +19,7 @@ from ingot_server.pipeline.keys import Keyed, KeySet, key_of, read_keys
 from ingot_server.pipeline.mapping import Surroundings, look_up, map_rows, named_keys
 from ingot_server.pipeline.merging import fold_rows
 from ingot_server.pipeline.own_keys import without_keys
-from ingot_server.pipeline.recognising import Names, names_of, recognise
+from ingot_server.pipeline.recognising import Identifiers, identifiers_of, recognise
 from ingot_server.pipeline.target import Target
 from ingot_server.pipeline.validation import ReadRecords, Row, Validator
 from ingot_server.storage import branches, identifiers, records, tables
@@ -56,10 +56,12 @@ class Prepared:
     """Elsewhere the records with their values, until they are taken."""
     strangers: Strangers | None = None
     """These as they are created, if that is worth a try."""
-    names: Names | None = None
-    """The identifiers that they come with, if it is worth a try to recognise all of them."""
-    identifiers: Set[str] | None = None
-    """These, if they may be written beside others: no two have one in common."""
+    given: Identifiers | None = None
+    """The identifiers that they come with, if that was found out."""
+    recognisable: bool = False
+    """Whether it is worth a try to recognise all of them, beside others."""
+    apart: Set[str] | None = None
+    """The identifiers that others who are written beside them must not have; None if no others may be."""
     alone: bool = True
     """Whether all records before these are written, and whoever else writes records with identifiers is waited for."""
 
@@ -88,7 +90,7 @@ class Prepared:
         if self.read is None:
             return None
         if self.target.rules.kind.identifies_itself:
-            return None if self.identifiers is None or self.alone else KeySet(self.identifiers)
+            return None if self.apart is None or self.alone else KeySet(self.apart)
         return KeySet(frozenset(row.key for row in self.read.rows if not row.is_faulty))
 
     def hope(self, hopes: Hopes, writer: int, *, alone: bool) -> None:
@@ -99,13 +101,17 @@ class Prepared:
         self.hopes = hopes
         if not self.creates_rows or self.read is None:
             return
+        # Those in rows are not recognised.
+        self.recognisable = hopes.recognised.is_so and all(row.is_faulty for row in self.read.rows)
         if hopes.new.is_so:
             self.strangers = strangers(self.read, self.target.table_id, writer)
-            self.identifiers = self.strangers.identifiers if self.strangers is not None else None
-        elif hopes.recognised.is_so:
-            self.names = names_of(self.read)
-            self.identifiers = None if self.names.common else self.names.distinct
-        self.alone = alone or self.identifiers is None
+        if self.strangers is not None:
+            self.apart = self.strangers.identifiers
+        else:
+            self.given = identifiers_of(self.read)
+            if self.recognisable and not self.given.repeated:
+                self.apart = self.given.all
+        self.alone = alone or self.apart is None
 
     @property
     def creates_rows(self) -> bool:
@@ -301,9 +307,8 @@ async def _apply_rows(connection: "Connection", prepared: Prepared, writer: int)
         if created is not None:
             return _applied(read.rows, rules, *created)
     if target.mode is WriteMode.REPLACE:
-        known, rows, around = await _recognise(connection, prepared)
-        if rows or around is None:
-            around = await look_up(connection, target, rows, around)
+        known, rows, around = await _recognised(connection, prepared)
+        around = await look_up(connection, target, rows, around)
         if len(rows) > _ROWS_ON_LOOP_MAX:
             mapped = await asyncio.to_thread(map_rows, rows, rules, around)
         else:
@@ -322,33 +327,37 @@ async def _apply_rows(connection: "Connection", prepared: Prepared, writer: int)
     return _applied(rows, rules, counts, around, known.keys)
 
 
-async def _recognise(
+async def _recognised(
     connection: "Connection", prepared: Prepared
 ) -> tuple[KeyedRecords, list[Row], Surroundings | None]:
-    """Records that the table knows just so, all others, and what was found out about them, if that was asked for."""
-    if not prepared.creates_rows or prepared.hopes is None or prepared.refused:
-        if not prepared.alone:
-            raise MustBeAlone
+    """Records that the table knows just so, all others, and what was found out about them, if anything was."""
+    target, hopes = prepared.target, prepared.hopes
+    is_worthwhile = prepared.creates_rows and hopes is not None and not prepared.refused
+    if not prepared.alone and not (is_worthwhile and prepared.recognisable):
+        raise MustBeAlone
+    if hopes is None or not is_worthwhile:
         return KeyedRecords([], []), await prepared.take_rows(), None
-    target, around = prepared.target, Surroundings()
+    # Before others are kept waiting.
+    read = await prepared.take_read()
+    if prepared.given is None:
+        prepared.given = await asyncio.to_thread(identifiers_of, read)
     lock = tables.table_lock_identifiers if prepared.alone else tables.table_share_identifiers
     await lock(connection, target.table_id)
-    read = await prepared.take_read()
-    if prepared.names is None:
-        prepared.names = await asyncio.to_thread(names_of, read)
-    known = await recognise(connection, target, read, prepared.names, around)
+    around = Surroundings()
+    known = await recognise(connection, target, read, prepared.given, around)
     rows = read.take_rows()
-    is_all = known is not None and all(row.is_faulty for row in rows)
-    prepared.hopes.recognised.learn(is_so=is_all)
-    if not is_all and not prepared.alone:
-        raise MustBeAlone
-    return (KeyedRecords([], []), rows, None) if known is None else (known, rows, around)
+    if not prepared.alone:
+        is_all = all(row.is_faulty for row in rows)
+        hopes.recognised.learn(is_so=is_all)
+        if not is_all:
+            raise MustBeAlone
+    return known, rows, around
 
 
 def _applied(
-    rows: Sequence[Row], rules: Validator, counts: Counts, around: Surroundings, keys: Iterable[str] = ()
+    rows: Sequence[Row], rules: Validator, counts: Counts, around: Surroundings, known_keys: Iterable[str] = ()
 ) -> Applied:
-    named = {*keys, *(row.key for row in rows if not row.is_faulty)}
+    named = {*known_keys, *(row.key for row in rows if not row.is_faulty)}
     nameless = 0
     for row in rows:
         if row.is_faulty:

@@ -158,7 +158,7 @@ class _Commit:
         self._lease = lease
         self._limits = limits
         self._course = course
-        self._hopes = Hopes(all_new=True)
+        self._hopes = Hopes(all_new=True, none_new=True)
 
     async def run(self) -> None:
         """Raises LeaseLost, _Refused."""

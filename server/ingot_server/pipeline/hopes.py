@@ -30,11 +30,11 @@ class Likely:
 class Hopes:
     """What may spare most of the work, if it is so of the next records of a batch."""
 
-    def __init__(self, *, all_new: bool) -> None:
-        """`all_new` says whether all keys of the batch were new until now."""
+    def __init__(self, *, all_new: bool, none_new: bool) -> None:
+        """Whether all keys of the batch were new until now, or none."""
         self.new = Likely(so_far=all_new)
         """That all keys are new: then the records are copied straight into the table."""
-        self.recognised = Likely(so_far=True)
+        self.recognised = Likely(so_far=none_new, waits_min=3)
         """That the table knows all records just so by their identifiers: then chunks are written at the same time."""
         self.unchanged = Likely(so_far=True, waits_min=15)
         """That many records are in the table just as they are: then these are only looked at."""

@@ -44,13 +44,13 @@ class Surroundings:
 
 
 async def look_up(
-    connection: "Connection", target: Target, rows: Sequence[Row], recognised: Surroundings | None = None
+    connection: "Connection", target: Target, rows: Sequence[Row], around: Surroundings | None = None
 ) -> Surroundings:
     """Reads what is needed to map the rows. Nobody else gives identifiers to records of the table from then on.
 
-    Not if it is `recognised` already who has theirs: then that is seen to, and what else is needed is added.
+    If there is something `around` already, the caller sees to that, and knows who has the identifiers of the rows.
     """
-    found = recognised or Surroundings()
+    found = Surroundings() if around is None else around
     kind, table_id = target.rules.kind, target.table_id
     if kind.identifiers:
         named = [row.names for row in rows if row.names]
@@ -58,7 +58,7 @@ async def look_up(
             texts = {name.text for names in named for name in names}
             keys = {first_key(names[0]) for names in named}
             await _touch(connection, target, target.base_id, texts, keys)
-        if recognised is None:
+        if around is None:
             await tables.table_lock_identifiers(connection, table_id)
         # A record that is only a part may leave out what the whole has, and is then asked for by that as well.
         (found.own,) = await look_up_identities(
@@ -67,7 +67,7 @@ async def look_up(
             named,
             kind.identifiers,
             ask_all=target.mode is not WriteMode.REPLACE,
-            owners={table_id: recognised.own.owners} if recognised else None,
+            owners=None if around is None else {table_id: around.own.owners},
         )
         found.own.taken = await _keys_taken(connection, table_id, named, found.own)
     await look_around(connection, target.account_id, rows, found)

@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class Identifiers:
     """The identifiers that records come with, as they are stored."""
 
-    of_columns: Sequence[Mapping[str, Sequence[str | None]]]
-    """Of the records in each columns, by identifier; None for a record that has none."""
-    distinct: Set[str]
-    """Of all records, also of those in rows."""
-    common: Set[str]
+    by_columns: Sequence[Mapping[str, Sequence[str | None]]]
+    """Of the records in each columns, by name; None for a record that has none."""
+    all: Set[str]
+    """Also of those in rows."""
+    repeated: Set[str]
     """Those that more than one record comes with."""
 
 
-def names_of(read: ReadRecords) -> Names:
+def identifiers_of(read: ReadRecords) -> Identifiers:
     """The identifiers that records come with. Pure."""
-    of_columns = [
+    by_columns = [
         {
             name: [f"{name}:{value}" if value else None for value in columns.values[name]]
             for name in read.identifiers
@@ -48,26 +48,25 @@ def names_of(read: ReadRecords) -> Names:
         for columns in read.columns
     ]
     texts = [name.text for row in read.rows for name in row.names]
-    texts += filter(None, chain.from_iterable(chain.from_iterable(names.values()) for names in of_columns))
+    texts += filter(None, chain.from_iterable(chain.from_iterable(given.values()) for given in by_columns))
     distinct = frozenset(texts)
-    common = [text for text, times in Counter(texts).items() if times > 1] if len(distinct) < len(texts) else ()
-    return Names(of_columns, distinct, frozenset(common))
+    repeated = [text for text, times in Counter(texts).items() if times > 1] if len(distinct) < len(texts) else ()
+    return Identifiers(by_columns, distinct, frozenset(repeated))
 
 
 async def recognise(
-    connection: "Connection", target: Target, read: ReadRecords, names: Names, around: Surroundings
-) -> KeyedRecords | None:
-    """Takes the records that the table knows just so out of `read`. The caller keeps others from moving identifiers.
+    connection: "Connection", target: Target, read: ReadRecords, given: Identifiers, around: Surroundings
+) -> KeyedRecords:
+    """Takes the records that the table knows just so out of `read`; none if an address of any is blocked.
 
-    Adds who has the identifiers of all records to what is known. None if that was not asked for, because an address is
-    blocked.
+    Adds who has the identifiers of all of them to what is known. The caller keeps others from moving identifiers.
     """
+    owners = (await identifiers.identifier_find(connection, [target.table_id], list(given.all)))[target.table_id]
+    around.own = Identities(owners, stored=frozenset(owners))
     await look_up_blocked(connection, target.account_id, read.addresses(), around)
     if around.blocked:
-        return None
-    owners = (await identifiers.identifier_find(connection, [target.table_id], list(names.distinct)))[target.table_id]
-    around.own = Identities(owners, stored=frozenset(owners))
-    meant = await asyncio.to_thread(_meant, read, names, owners)
+        return KeyedRecords([], [])
+    meant = await asyncio.to_thread(_meant, read, given, owners)
     in_part = list(chain.from_iterable(one.in_part for one in meant))
     held = await records.record_list_fields(connection, target.table_id, in_part, read.identifiers)
     return await asyncio.to_thread(_take, read, meant, held)
@@ -79,39 +78,35 @@ class _Meant:
 
     keys: Sequence[str | None]
     """The key of the only one that has any of each one's identifiers, and all of them; None if there is none."""
-    in_part: dict[str, dict[str, str]] = field(default_factory=dict)
-    """The identifiers that were given, name and value, by the keys of those of which not all were."""
+    in_part: dict[str, set[str]] = field(default_factory=dict)
+    """The identifiers that were given, by the keys of those of which not all were."""
 
 
-def _meant(read: ReadRecords, names: Names, owners: Mapping[str, str]) -> list[_Meant]:
-    """Which records those of each columns mean. Those that may be meant by others as well are left out."""
-    if names.common:
-        owners = {text: key for text, key in owners.items() if text not in names.common}
+def _meant(read: ReadRecords, given: Identifiers, owners: Mapping[str, str]) -> list[_Meant]:
+    """Which records those of each columns mean. Those that others may mean as well are left out."""
+    if given.repeated:
+        owners = {text: key for text, key in owners.items() if text not in given.repeated}
     return [
-        _meant_by_columns(columns, of_columns, read.identifiers, owners)
-        for columns, of_columns in zip(read.columns, names.of_columns, strict=True)
+        _meant_by(texts, len(columns.records), len(read.identifiers), owners)
+        for columns, texts in zip(read.columns, given.by_columns, strict=True)
     ]
 
 
-def _meant_by_columns(
-    columns: Columns, names: Mapping[str, Sequence[str | None]], identifiers: Sequence[str], owners: Mapping[str, str]
+def _meant_by(
+    given: Mapping[str, Sequence[str | None]], number: int, identifiers_max: int, owners: Mapping[str, str]
 ) -> _Meant:
-    # No identifier is None.
-    owned = [[owners.get(text) for text in texts if text] for texts in names.values()]
-    if len(names) == len(identifiers) and all(len(keys) == len(columns.records) for keys in owned):
-        first, *others = owned
-        if all(other == first for other in others):
-            return _Meant(first)
+    if len(given) == identifiers_max and all(map(all, given.values())):
+        owned = [[owners.get(text) for text in texts if text] for texts in given.values()]
         return _Meant([keys[0] if len(set(keys)) == 1 else None for keys in zip(*owned, strict=True)])
     keys: list[str | None] = []
     meant = _Meant(keys)
-    for number in range(len(columns.records)):
-        given = {name: text for name, texts in names.items() if (text := texts[number])}
-        found = {owners.get(text) for text in given.values()}
+    for position in range(number):
+        own = {text for texts in given.values() if (text := texts[position])}
+        found = set(map(owners.get, own))
         key = found.pop() if len(found) == 1 else None
         keys.append(key)
-        if key is not None and len(given) < len(identifiers):
-            meant.in_part[key] = {name: text.removeprefix(f"{name}:") for name, text in given.items()}
+        if key is not None and len(own) < identifiers_max:
+            meant.in_part[key] = own
     return meant
 
 
@@ -121,8 +116,12 @@ def _take(read: ReadRecords, meant: Sequence[_Meant], held: Mapping[str, Mapping
     texts: list[bytes] = []
     left: list[Columns] = []
     for columns, one in zip(read.columns, meant, strict=True):
-        more = {key for key, given in one.in_part.items() if held.get(key, {}) != given}
-        is_known = [key is not None and key not in more for key in one.keys]
+        have_more = {
+            key
+            for key, given in one.in_part.items()
+            if {f"{name}:{value}" for name, value in held.get(key, {}).items()} != given
+        }
+        is_known = [key is not None and key not in have_more for key in one.keys]
         keys += [key for key in compress(one.keys, is_known) if key is not None]
         texts += compress(columns.texts, is_known)
         if not all(is_known):

@@ -43,7 +43,7 @@ class Turn:
         self._lease = lease
         self._limits = limits
         self._ends = ends
-        self._hopes = Hopes(all_new=lease.all_new)
+        self._hopes = Hopes(all_new=lease.all_new, none_new=lease.none_new)
         self._writing: dict[asyncio.Task[None], PreparedChunk] = {}
         self.is_last = False
         """Whether there is nothing more to do in the batch, also later, once all that was begun is written."""
@@ -94,7 +94,7 @@ class Turn:
         try:
             await write(self._database, self._lease, prepared, self._limits)
         except MustBeAlone:
-            # Those after it are written meanwhile only if their records are new, and none that this one means.
+            # Those after it are written meanwhile only if they are all new, or all known, and none that this one means.
             await self._written_before(prepared)
             prepared.records.alone = True
             await write(self._database, self._lease, prepared, self._limits)

@@ -1,7 +1,7 @@
 """Identifiers: which record each of them, as in `email:ada@example.org`, belongs to.
 
-Whoever changes them holds `tables.table_lock_identifiers` until the end of the transaction, and whoever only gives them
-to new records `tables.table_share_identifiers`.
+Whoever changes them holds `tables.table_lock_identifiers` until the end of the transaction; whoever only gives them to
+new records, or relies on those that records have, `tables.table_share_identifiers`.
 """
 
 import asyncio

@@ -34,6 +34,8 @@ class Lease(Writing):
     """Whether it matters which records the import names."""
     all_new: bool
     """Whether the keys of all records so far were new to the table."""
+    none_new: bool
+    """Whether none of them was."""
     has_budget: bool
     """Whether only so many records may be rejected."""
 
@@ -57,6 +59,7 @@ async def lease_claim(
         generation=row["lease_generation"],
         reconciles=row["reconciles"],
         all_new=row["all_new"],
+        none_new=row["none_new"],
         has_budget=row["has_budget"],
         # Which records the rejected ones mean decides what is deleted, and is told by what was written before them.
         alone=row["reconciles"],

@@ -43,6 +43,7 @@ RETURNING
     import.mode,
     import.max_deleted_ratio IS NOT NULL AS reconciles,
     batch.updated + batch.unchanged + batch.superseded = 0 AS all_new,
+    batch.created = 0 AS none_new,
     import.max_errors IS NOT NULL OR import.max_error_ratio IS NOT NULL AS has_budget,
     record_table.key_fields AS table_key_fields
 

@@ -63,7 +63,8 @@ WHERE table_id = $1
 FOR NO KEY UPDATE OF record_table
 
 -- name: table_share_identifiers
--- As table_lock_identifiers, beside others who do so: all give identifiers only to new records. $1 table id.
+-- As table_lock_identifiers, beside others who do so: none changes the identifiers of a record that is there. $1 table
+-- id.
 WITH gate AS MATERIALIZED (
     SELECT pg_advisory_xact_lock_shared(hashtextextended('identifiers', $1))
 )

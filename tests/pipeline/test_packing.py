@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingot_server.domain.formats import DataFormat, FileType
 from ingot_server.domain.records import Decoded
 from ingot_server.pipeline.checking import check
+from ingot_server.pipeline.decoding import decoder
 from ingot_server.pipeline.packing import Origins, pack, unpack_texts
 
 GOOD, BAD = b'{"id":1}', b'{"no":1}'
@@ -36,6 +38,17 @@ def test_runs_begin_where_the_checks_say_so(good: list[bool]) -> None:
     piece = some_lines(good, 0)
     looked_for = replace(piece, starts=None)
     assert pack([piece]) == pack([looked_for])
+
+
+@given(st.lists(st.binary(min_size=1, max_size=6).map(lambda made: b'{"id":"%b"}' % made.hex().encode()), max_size=12), st.data())
+def test_the_lines_of_a_file_are_packed_as_they_stand(lines: list[bytes], data: st.DataObject) -> None:
+    file = b"\r\n".join(lines) + data.draw(st.sampled_from([b"", b"\n"] if lines else [b""]))
+    read = decoder(DataFormat(FileType.NDJSON))
+    first, consumed = read.feed(file[: data.draw(st.integers(0, len(file)))], False)
+    second, _ = read.feed(file[consumed:], True)
+    pieces = [check(piece, ("id",)) for piece in (first, second)]
+    assert unpack_texts(pack(pieces).payload) == lines
+    assert pack([replace(piece, block=None) for piece in pieces]) == pack(pieces)
 
 
 @pytest.mark.parametrize(

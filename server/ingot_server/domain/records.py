@@ -157,10 +157,16 @@ class Decoded:
     """The records that could not be read."""
     received: int = 0
     """How many records there were, good and bad."""
+    block: bytes | None = field(default=None, compare=False)
+    """The texts on lines, if they are at hand like that. The last may have no line break behind it."""
     keys: Sequence[str] | None = None
     """The key of each of the texts, where all of them are known."""
     starts: Sequence[int] | None = None
     """The positions from which on indexes and lines count up by one; None if that is not known."""
+
+    def joined(self) -> bytes:
+        """The texts on lines, as `block`."""
+        return b"\n".join(self.texts) if self.block is None else self.block
 
     @property
     def is_one_run(self) -> bool:

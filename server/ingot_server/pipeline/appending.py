@@ -81,7 +81,7 @@ class Appender:
         """How many records are not yet committed."""
         return self._pending.received
 
-    def add(self, decoded: Decoded, content: Content, decoder_state: dict[str, Any] | None = None) -> None:
+    def add(self, decoded: Decoded, content: Content | memoryview, decoder_state: dict[str, Any] | None = None) -> None:
         """Adds checked records and the part of the upload they came in."""
         pending = self._pending
         pending.pieces.append(decoded)
@@ -89,6 +89,8 @@ class Appender:
         pending.received += decoded.received
         pending.rejects += decoded.rejects
         text_bytes = sum(map(len, decoded.texts))
+        # All texts as one take less room than each by itself.
+        decoded.block, decoded.texts = decoded.joined(), []
         pending.bytes += text_bytes
         pending.text_bytes += text_bytes
         pending.crc32 = content_crc32(content, pending.crc32)

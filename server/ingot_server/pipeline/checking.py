@@ -9,6 +9,7 @@ import re
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from itertools import accumulate, compress, count, repeat
 from operator import add, attrgetter, contains, eq, not_, sub
@@ -54,7 +55,7 @@ def check(decoded: Decoded, key_fields: tuple[str, ...] | None, is_name: Callabl
     texts = decoded.texts
     if not texts:
         return decoded
-    block = b"\n".join(texts)
+    block = decoded.joined()
     found: list[Any] = []
     if key_fields is None:
         suspects = _without_value(block, texts)
@@ -72,10 +73,11 @@ def check(decoded: Decoded, key_fields: tuple[str, ...] | None, is_name: Callabl
             rejects.append(reject(decoded.indexes[position], decoded.lines[position], text, *faults))
             bad.append(position)
     # A line break within a string was a fault, so any other stands between tokens. To count them takes longer.
-    if b"\r" in block or b"\n" in b"".join(texts):
+    if b"\r" in block or (decoded.block is None and b"\n" in b"".join(texts)):
         texts = [text.replace(b"\n", b" ").replace(b"\r", b" ") for text in texts]
+        block = b"\n".join(texts)
     if not rejects:
-        return Decoded(texts, decoded.indexes, decoded.lines, decoded.rejects, decoded.received, ready_keys(found))
+        return replace(decoded, texts=texts, block=block, keys=ready_keys(found))
     good = bytearray(b"\1") * len(texts)
     for position in bad:
         good[position] = False
@@ -86,8 +88,8 @@ def check(decoded: Decoded, key_fields: tuple[str, ...] | None, is_name: Callabl
         list(compress(decoded.lines, good)),
         sorted([*decoded.rejects, *rejects], key=attrgetter("index")) if decoded.rejects else rejects,
         decoded.received,
-        ready_keys(list(compress(found, good))),
-        _starts_without(bad, len(texts)) if decoded.is_one_run else None,
+        keys=ready_keys(list(compress(found, good))),
+        starts=_starts_without(bad, len(texts)) if decoded.is_one_run else None,
     )
 
 

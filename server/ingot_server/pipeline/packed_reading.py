@@ -122,7 +122,7 @@ class PackedReader:
         self._arrived.clear()
         await self._plain.lose(fault)
 
-    async def _take_decoded(self, decoded: Decoded, content: bytes, decoder_state: dict[str, Any]) -> None:
+    async def _take_decoded(self, decoded: Decoded, content: bytes | memoryview, decoder_state: dict[str, Any]) -> None:
         self._plain_bytes += len(content)
         state = {"plain_bytes": self._plain_bytes, "lost": self._lost, "decoder": decoder_state}
         await self._take(decoded, b"", state)

@@ -30,7 +30,7 @@ class Packed:
 
 def pack(pieces: Sequence[Decoded]) -> Packed:
     """The records of `pieces`. Takes milliseconds: call it in a thread."""
-    texts = b"\n".join([b"\n".join(piece.texts) for piece in pieces if piece.texts])
+    texts = b"\n".join([_without_end(piece.joined()) for piece in pieces if piece.indexes])
     runs: list[int] = []
     position = 0
     for piece in pieces:
@@ -38,14 +38,18 @@ def pack(pieces: Sequence[Decoded]) -> Packed:
             index, line = piece.indexes[start], piece.lines[start]
             if start or not _continues(runs, position + start, index, line):
                 runs += (position + start, index, line)
-        position += len(piece.texts)
+        position += len(piece.indexes)
     return Packed(zstd.compress(texts, _COMPRESSION_LEVEL), _pack_keys(pieces), runs)
+
+
+def _without_end(block: bytes) -> bytes | memoryview:
+    return memoryview(block)[:-1] if block.endswith(b"\n") else block
 
 
 def _pack_keys(pieces: Sequence[Decoded]) -> bytes | None:
     keys: list[str] = []
     for piece in pieces:
-        if piece.texts:
+        if piece.indexes:
             if piece.keys is None:
                 return None
             keys += piece.keys
@@ -77,7 +81,7 @@ class Origins:
 
 
 def _run_starts(piece: Decoded) -> Sequence[int]:
-    if not piece.texts:
+    if not piece.indexes:
         return []
     if piece.is_one_run:
         return [0]

@@ -1,5 +1,6 @@
 """Reads the file that a stream carries: bytes as they arrive, records as far as they are complete."""
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ FIRST_DECODE_BYTES = 8 * 1024
 """How much is decoded at a time, so that the event loop is never held for long: little, until the records are known
 not to be tiny."""
 
-Take = Callable[[Decoded, bytes, dict[str, Any]], Awaitable[None]]
+Take = Callable[[Decoded, bytes | memoryview, dict[str, Any]], Awaitable[None]]
 """Takes what was decoded, the part of the file that it came in, and the state in which to go on behind it."""
 
 
@@ -53,22 +54,27 @@ class PlainReader:
         self._decoder = decoder
         self._take = take
         self._beginning_of = beginning_of
-        self._undecoded = bytearray()
+        # The beginning of a record whose end has not come, and what was not looked at.
+        self._rest = b""
+        self._unread: deque[memoryview] = deque()
+        self._unread_bytes = 0
         self._fresh_bytes = 0
+        self._window = FIRST_DECODE_BYTES
 
     @property
     def waiting_bytes(self) -> int:
-        return len(self._undecoded)
+        return len(self._rest) + self._unread_bytes
 
     async def add(self, content: bytes) -> None:
-        self._undecoded += content
+        self._unread.append(memoryview(content))
+        self._unread_bytes += len(content)
         self._fresh_bytes += len(content)
         # Counted by what is new: the beginning of a long record must not be looked at again for every message.
         if self._fresh_bytes >= DECODE_BYTES:
             await self._decode(final=False)
 
     async def catch_up(self) -> None:
-        if self._fresh_bytes:
+        if self._fresh_bytes or self._unread_bytes:
             await self._decode(final=False)
 
     async def finish(self) -> None:
@@ -76,30 +82,43 @@ class PlainReader:
 
     async def lose(self, fault: Fault) -> None:
         """Rejects all that is not yet decoded as one record."""
-        rest = bytes(self._undecoded)
-        self._undecoded.clear()
+        rest = self._more(self._unread_bytes)
+        self._rest = b""
         await self._take(self._decoder.lose(rest, fault), rest, self._decoder.state())
 
     async def _decode(self, *, final: bool) -> None:
         self._fresh_bytes = 0
-        data = bytes(self._undecoded)
-        if self._beginning_of is not None and (violations := misread(data, self._beginning_of)):
-            raise InvalidRequest(violations)
-        position, window = 0, FIRST_DECODE_BYTES
-        while True:
-            part = data[position : position + window]
-            at_end = position + window >= len(data)
-            decoded, consumed = self._decoder.feed(part, final and at_end)
+        if self._beginning_of is not None:
+            beginning = self._more(FIRST_DECODE_BYTES)
+            if violations := misread(beginning, self._beginning_of):
+                raise InvalidRequest(violations)
+        is_at_end = False
+        while not is_at_end:
+            part = self._more(self._window)
+            is_at_end = not self._unread_bytes
+            decoded, consumed = self._decoder.feed(part, final and is_at_end)
+            self._rest = part[consumed:]
             if consumed:
                 self._beginning_of = None
-            del self._undecoded[:consumed]
-            await self._take(decoded, part[:consumed], self._decoder.state())
-            if at_end:
-                return
-            position += consumed
-            # A record longer than the window: look at more of it.
-            if not consumed:
-                window *= 2
-            else:
                 fitting = consumed * CHECK_RECORDS // decoded.received if decoded.received else 0
-                window = min(DECODE_BYTES, max(FIRST_DECODE_BYTES, fitting))
+                self._window = min(DECODE_BYTES, max(FIRST_DECODE_BYTES, fitting))
+            elif not is_at_end:
+                # A record longer than the window: look at more of it.
+                self._window *= 2
+            await self._take(decoded, memoryview(part)[:consumed], self._decoder.state())
+
+    def _more(self, size: int) -> bytes:
+        """The rest, which is longer now: by so many bytes, or by all there are if that is little more."""
+        if self._unread_bytes <= size + FIRST_DECODE_BYTES:
+            size = self._unread_bytes
+        pieces: list[bytes | memoryview] = [self._rest]
+        self._unread_bytes -= size
+        while size:
+            piece = self._unread.popleft()
+            if len(piece) > size:
+                self._unread.appendleft(piece[size:])
+                piece = piece[:size]
+            pieces.append(piece)
+            size -= len(piece)
+        self._rest = b"".join(pieces)
+        return self._rest

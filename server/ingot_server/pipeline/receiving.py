@@ -205,7 +205,7 @@ class Upload:
         beginning_of = None if self._batch.committed_offset else format
         return PlainReader(decoder(format, self._batch.decoder_state), self._take_decoded, beginning_of)
 
-    async def _take_decoded(self, decoded: Decoded, content: bytes, decoder_state: dict[str, Any]) -> None:
+    async def _take_decoded(self, decoded: Decoded, content: bytes | memoryview, decoder_state: dict[str, Any]) -> None:
         self._appender.add(self._check(decoded), content, decoder_state)
         await self._step_done()
 

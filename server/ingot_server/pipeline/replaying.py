@@ -15,9 +15,9 @@ Content = bytes | list[bytes]
 """A part of an upload: bytes of a file, or records. The offset counts the elements of either."""
 
 
-def content_crc32(content: Content, crc32: int = 0) -> int:
+def content_crc32(content: Content | memoryview, crc32: int = 0) -> int:
     """The CRC-32 of `content`, going on from that of what lies before it."""
-    return zlib.crc32(content if isinstance(content, bytes) else b"\n".join([*content, b""]), crc32)
+    return zlib.crc32(b"\n".join([*content, b""]) if isinstance(content, list) else content, crc32)
 
 
 class Replay:

@@ -4,6 +4,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message as ProtobufMessage
+
 from ingot.v1.batch_service_pb2 import UploadBatchRequest
 from ingot.v1.import_service_pb2 import RunImportRequest
 from ingot_server.domain.batches import OffsetUnit
@@ -83,11 +86,17 @@ async def open_batch(
 async def pieces_of(first: Message, others: AsyncIterator[Message]) -> AsyncIterator[Piece]:
     """The content of the messages. Raises InvalidRequest."""
     yield await _piece(first)
+    fields = [field for field in first.DESCRIPTOR.fields if field.name in _OF_THE_WHOLE]
     async for message in others:
-        for field, value in message.ListFields():
-            if field.name in _OF_THE_WHOLE and value != getattr(first, field.name):
+        for field in fields:
+            if _is_given(message, field) and getattr(message, field.name) != getattr(first, field.name):
                 raise InvalidRequest({field.name: "expected the same as in the first message, or none"})
         yield await _piece(message)
+
+
+def _is_given(message: ProtobufMessage, field: FieldDescriptor) -> bool:
+    # Not by ListFields, which makes a copy of all data, and an object for each record.
+    return message.HasField(field.name) if field.has_presence else bool(getattr(message, field.name))
 
 
 async def _piece(message: UploadBatchRequest | RunImportRequest) -> Piece:

@@ -57,7 +57,8 @@ class NdjsonDecoder:
         if not lines[-1]:
             lines.pop()
         first, self._index = self._index, self._index + len(lines)
-        decoded = Decoded(lines, range(first, self._index), range(first + 1, self._index + 1), [], len(lines))
+        indexes, numbers = range(first, self._index), range(first + 1, self._index + 1)
+        decoded = Decoded(lines, indexes, numbers, [], len(lines), block=block)
         if not all(lines) or (len(block) > RECORD_BYTES_MAX and max(map(len, lines)) > RECORD_BYTES_MAX):
             decoded = self._without_unfit(decoded)
         return restored_lines(decoded) if ADDED in block else decoded

@@ -251,6 +251,36 @@ async def test_a_wrong_message_is_refused_and_the_field_named(caller: Caller, me
     assert (refused.value.details() or "").startswith(field)
 
 
+async def test_later_messages_may_repeat_what_the_first_says(caller: Caller) -> None:
+    import_id = await caller.create()
+    whole = Upload(import_id=import_id, batch_id="b", format=NDJSON, expected_total=19)
+    parts = [Upload(data=b'{"id": 1}\n'), Upload(data=b'{"id": 2}', finish=batch_pb2.Finish(total=19))]
+    for part in parts:
+        part.MergeFrom(whole)
+    await caller.upload(parts)
+    assert (await caller.finish(import_id)).counts.created == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Upload(import_id="2"),
+        Upload(batch_id="c"),
+        Upload(format=batch_pb2.DataFormat(type=batch_pb2.FILE_TYPE_CSV)),
+        Upload(expected_total=0),
+    ],
+    ids=["import_id", "batch_id", "format", "expected_total"],
+)
+async def test_later_messages_may_not_say_otherwise(caller: Caller, other: Upload) -> None:
+    import_id = await caller.create()
+    first = Upload(import_id=import_id, batch_id="b", format=NDJSON, expected_total=18, data=b'{"id": 1}\n')
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await caller.upload([first, other])
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    (field,) = [field.name for field, _ in other.ListFields()]
+    assert (refused.value.details() or "").startswith(field)
+
+
 async def test_a_stream_without_messages_is_refused(caller: Caller) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await caller.upload([])

@@ -283,7 +283,8 @@ async def test_a_file_that_the_server_fetches_fails_where_it_is_too_large(
 async def test_a_file_that_the_server_fetches_waits_where_the_queue_is_full(
     database_url: str, database: Database
 ) -> None:
-    settings = {"queued_bytes_max": 200_000, "reference_private_networks": True}
+    # Who finds the queue full goes on when its lease has run out.
+    settings = {"queued_bytes_max": 200_000, "reference_private_networks": True, "lease_seconds": 2}
     async with limited(database_url, database, **settings) as (acme, _), hosting(MANY) as host:
         ended = await referenced(acme, f"http://127.0.0.1:{host.port}/a.ndjson")
     assert ended.state == import_pb2.IMPORT_STATE_SUCCEEDED

@@ -11,7 +11,7 @@ from ingot_server.domain.formats import DataFormat, FileType
 from ingot_server.domain.records import Decoded
 from ingot_server.pipeline.checking import check
 from ingot_server.pipeline.decoding import decoder
-from ingot_server.pipeline.packing import Origins, pack, unpack_texts
+from ingot_server.pipeline.packing import Origins, pack, unpack_keys, unpack_texts
 
 GOOD, BAD = b'{"id":1}', b'{"no":1}'
 
@@ -49,6 +49,21 @@ def test_the_lines_of_a_file_are_packed_as_they_stand(lines: list[bytes], data: 
     pieces = [check(piece, ("id",)) for piece in (first, second)]
     assert unpack_texts(pack(pieces).payload) == lines
     assert pack([replace(piece, block=None) for piece in pieces]) == pack(pieces)
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2])
+@pytest.mark.parametrize("number", [b"1", b"1e999"], ids=["good", "out of range"])
+def test_a_line_with_bytes_that_are_not_of_its_encoding_is_not_packed(bad: int, number: bytes) -> None:
+    lines = [b'{"id":"%d","n":%b}' % (index, number if index == (bad + 1) % 3 else b"1") for index in range(3)]
+    lines[bad] = lines[bad].replace(b'"n"', b'"\x81"')
+    read = decoder(DataFormat(FileType.NDJSON, encoding="windows-1252"))
+    decoded, _ = read.feed(b"\n".join(lines), True)
+    packed = pack([check(decoded, ("id",))])
+    left = [index for index, line in enumerate(lines) if index != bad and b"1e999" not in line]
+    assert unpack_texts(packed.payload) == [lines[index] for index in left]
+    assert unpack_keys(packed.keys) == [str(index) for index in left]
+    origins = Origins(packed.runs)
+    assert [origins[position] for position in range(len(left))] == [(index, index + 1) for index in left]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -85,8 +86,21 @@ async def test_a_reader_whose_call_was_cancelled_goes_on_where_it_was(step: int)
     assert (taken.content, taken.texts) == (file, lines)
 
 
-async def test_tiny_records_are_taken_a_few_at_a_time() -> None:
+@pytest.mark.parametrize("before", [b"", b"x" * 2_000 + b"\n"], ids=["at once", "after long ones"])
+async def test_tiny_records_are_taken_a_few_at_a_time(before: bytes) -> None:
     taken = Taker()
     reader = PlainReader(decoder(NDJSON), taken)
+    await reader.add(before * 200)
     await reader.add(b"1\n" * DECODE_BYTES)
     assert max(len(step.texts) for step in taken.steps) <= FIRST_DECODE_BYTES
+
+
+async def test_many_small_messages_take_little_room() -> None:
+    reader = PlainReader(decoder(NDJSON), Taker())
+    tracemalloc.start()
+    for _ in range(DECODE_BYTES - 1):
+        await reader.add(b"1")
+        await reader.add(b"")
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 2 * DECODE_BYTES

@@ -14,6 +14,8 @@ DECODE_BYTES = 256 * 1024
 FIRST_DECODE_BYTES = 8 * 1024
 """How much is decoded at a time, so that the event loop is never held for long: little, until the records are known
 not to be tiny."""
+_SMALL_BYTES = 4 * 1024
+"""Smaller messages are put together as they come: each by itself would take more room than what it brings."""
 
 Take = Callable[[Decoded, bytes | memoryview, dict[str, Any]], Awaitable[None]]
 """Takes what was decoded, the part of the file that it came in, and the state in which to go on behind it."""
@@ -56,17 +58,21 @@ class PlainReader:
         self._beginning_of = beginning_of
         # The beginning of a record whose end has not come, and what was not looked at.
         self._rest = b""
-        self._unread: deque[memoryview] = deque()
+        self._unread: deque[memoryview | bytearray] = deque()
         self._unread_bytes = 0
         self._fresh_bytes = 0
-        self._window = FIRST_DECODE_BYTES
 
     @property
     def waiting_bytes(self) -> int:
         return len(self._rest) + self._unread_bytes
 
     async def add(self, content: bytes) -> None:
-        self._unread.append(memoryview(content))
+        if len(content) >= _SMALL_BYTES:
+            self._unread.append(memoryview(content))
+        elif self._unread and isinstance(self._unread[-1], bytearray):
+            self._unread[-1] += content
+        elif content:
+            self._unread.append(bytearray(content))
         self._unread_bytes += len(content)
         self._fresh_bytes += len(content)
         # Counted by what is new: the beginning of a long record must not be looked at again for every message.
@@ -92,26 +98,26 @@ class PlainReader:
             beginning = self._more(FIRST_DECODE_BYTES)
             if violations := misread(beginning, self._beginning_of):
                 raise InvalidRequest(violations)
-        is_at_end = False
+        is_at_end, window = False, FIRST_DECODE_BYTES
         while not is_at_end:
-            part = self._more(self._window)
+            part = self._more(window)
             is_at_end = not self._unread_bytes
             decoded, consumed = self._decoder.feed(part, final and is_at_end)
             self._rest = part[consumed:]
             if consumed:
                 self._beginning_of = None
                 fitting = consumed * CHECK_RECORDS // decoded.received if decoded.received else 0
-                self._window = min(DECODE_BYTES, max(FIRST_DECODE_BYTES, fitting))
+                window = min(DECODE_BYTES, max(FIRST_DECODE_BYTES, fitting))
             elif not is_at_end:
                 # A record longer than the window: look at more of it.
-                self._window *= 2
+                window *= 2
             await self._take(decoded, memoryview(part)[:consumed], self._decoder.state())
 
     def _more(self, size: int) -> bytes:
         """The rest, which is longer now: by so many bytes, or by all there are if that is little more."""
-        if self._unread_bytes <= size + FIRST_DECODE_BYTES:
+        if self._unread_bytes <= size + size // 32:
             size = self._unread_bytes
-        pieces: list[bytes | memoryview] = [self._rest]
+        pieces: list[bytes | bytearray | memoryview] = [self._rest]
         self._unread_bytes -= size
         while size:
             piece = self._unread.popleft()

@@ -63,7 +63,7 @@ class TranscodingDecoder:
                 decoded.rejects.append(self._readable(reject(index, line, text, self._fault)))
             else:
                 good.append((text, index, line))
-        decoded.texts = [text for text, _, _ in good]
+        decoded.texts, decoded.block = [text for text, _, _ in good], None
         decoded.indexes = [index for _, index, _ in good]
         decoded.lines = [line for _, _, line in good]
 

@@ -148,7 +148,10 @@ class Decoded:
     """What a piece of an upload contained. The three sequences run side by side."""
 
     texts: list[bytes] = field(default_factory=list)
-    """The records that could be read, each as JSON text; on one line after `pipeline.checking.check`."""
+    """The records that could be read, each as JSON text; on one line after `pipeline.checking.check`.
+
+    Empty once there is only the `block` of them.
+    """
     indexes: Sequence[int] = ()
     """The index of each record in its batch."""
     lines: Sequence[int] = ()

@@ -60,7 +60,6 @@ class PlainReader:
         self._rest = b""
         self._unread: deque[memoryview | bytearray] = deque()
         self._unread_bytes = 0
-        self._fresh_bytes = 0
 
     @property
     def waiting_bytes(self) -> int:
@@ -74,13 +73,12 @@ class PlainReader:
         elif content:
             self._unread.append(bytearray(content))
         self._unread_bytes += len(content)
-        self._fresh_bytes += len(content)
         # Counted by what is new: the beginning of a long record must not be looked at again for every message.
-        if self._fresh_bytes >= DECODE_BYTES:
+        if self._unread_bytes >= DECODE_BYTES:
             await self._decode(final=False)
 
     async def catch_up(self) -> None:
-        if self._fresh_bytes or self._unread_bytes:
+        if self._unread_bytes:
             await self._decode(final=False)
 
     async def finish(self) -> None:
@@ -93,14 +91,11 @@ class PlainReader:
         await self._take(self._decoder.lose(rest, fault), rest, self._decoder.state())
 
     async def _decode(self, *, final: bool) -> None:
-        self._fresh_bytes = 0
-        if self._beginning_of is not None:
-            beginning = self._more(FIRST_DECODE_BYTES)
-            if violations := misread(beginning, self._beginning_of):
-                raise InvalidRequest(violations)
         is_at_end, window = False, FIRST_DECODE_BYTES
         while not is_at_end:
             part = self._more(window)
+            if self._beginning_of is not None and (violations := misread(part, self._beginning_of)):
+                raise InvalidRequest(violations)
             is_at_end = not self._unread_bytes
             decoded, consumed = self._decoder.feed(part, final and is_at_end)
             self._rest = part[consumed:]

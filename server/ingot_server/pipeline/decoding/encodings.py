@@ -47,7 +47,7 @@ class TranscodingDecoder:
         transcoded = _Transcoded(data, self._encoding, final)
         decoded, consumed = self._inner.feed(transcoded.text, final)
         if transcoded.has_marks:
-            self._reject_marked(decoded)
+            decoded = self._without_marked(decoded)
         return decoded, len(data) if final else transcoded.source_offset(consumed)
 
     def lose(self, rest: bytes, fault: Fault) -> Decoded:
@@ -55,17 +55,18 @@ class TranscodingDecoder:
         decoded.rejects = [self._readable(found) for found in decoded.rejects]
         return decoded
 
-    def _reject_marked(self, decoded: Decoded) -> None:
-        decoded.rejects = [self._readable(found) for found in decoded.rejects]
-        good = []
+    def _without_marked(self, decoded: Decoded) -> Decoded:
+        """Rejects the records with a mark in them."""
+        rejects = [self._readable(found) for found in decoded.rejects]
+        texts, indexes, lines = [], [], []
         for text, index, line in zip(decoded.texts, decoded.indexes, decoded.lines, strict=True):
             if _MARKED_BYTE.search(text):
-                decoded.rejects.append(self._readable(reject(index, line, text, self._fault)))
-            else:
-                good.append((text, index, line))
-        decoded.texts, decoded.block = [text for text, _, _ in good], None
-        decoded.indexes = [index for _, index, _ in good]
-        decoded.lines = [line for _, _, line in good]
+                rejects.append(self._readable(reject(index, line, text, self._fault)))
+                continue
+            texts.append(text)
+            indexes.append(index)
+            lines.append(line)
+        return Decoded(texts, indexes, lines, rejects, decoded.received)
 
     @property
     def _fault(self) -> Fault:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -41,6 +41,11 @@ BRIEF_LOCK_SECONDS = 0.9
 """How long those who write a few records wait for others. PostgreSQL looks for deadlocks after a second, and ends
 whoever has waited so long: that must not be a commit, which has written for minutes, but whoever is in its way."""
 
+BUILT_IN_TYPE_MAX = 16_383
+"""Types above it are made by users, and are others in each database."""
+
+_built_in_types: dict[frozenset[int], Any] = {}
+"""What asyncpg was told about some of them."""
 
 account_served: ContextVar[int | None] = ContextVar("account_served", default=None)
 """The account whose call is being served; None where the server does its own work."""
@@ -66,6 +71,23 @@ class DataRefused(Exception):
         super().__init__(f"{sqlstate} {condition}")
         self.sqlstate = sqlstate
         self.condition = condition
+
+
+class _Connection(asyncpg.Connection):
+    """Asks PostgreSQL once what its own types are, not once for each connection.
+
+    asyncpg asks about arrays of anything but texts, which takes PostgreSQL three times as long as to open the connection
+    (MagicStack/asyncpg#530). Should it come to ask in another way, this has no effect.
+    """
+
+    async def _introspect_types(self, types: Iterable[int], timeout: float | None) -> Any:
+        ask: Callable[..., Awaitable[Any]] = super()._introspect_types  # type: ignore[misc]
+        asked = frozenset(types)
+        if max(asked) > BUILT_IN_TYPE_MAX:
+            return await ask(types, timeout)
+        if asked not in _built_in_types:
+            _built_in_types[asked] = await ask(types, timeout)
+        return _built_in_types[asked]
 
 
 @contextmanager
@@ -139,6 +161,7 @@ class Database:
                 max_inactive_connection_lifetime=idle_seconds,
                 # Nothing of ours changes a session, so the round trip that resets it is saved.
                 reset=_no_reset,
+                connection_class=_Connection,
                 server_settings={
                     "application_name": "ingot",
                     "statement_timeout": milliseconds,

@@ -1,0 +1,34 @@
+"""What a new connection knows of PostgreSQL's types."""
+
+from ingot_server.storage.database import Database
+
+ARRAYS = "SELECT $1::bigint[] AS numbers, $2::bytea[] AS bytes, $3::timestamptz[] AS times, $4::jsonb[] AS objects"
+ASKED = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE $1"
+
+
+async def test_postgresql_is_asked_once_what_its_own_types_are(database_url: str, empty_database_url: str) -> None:
+    sent: tuple[list[object], ...] = [1, None], [b"\0"], [], ['{"a": 1}']
+    asked = []
+    for url in (database_url, empty_database_url):
+        database = await Database.connect(url, max_connections=1)
+        async with database.connection() as connection:
+            row = await connection.fetchrow(ARRAYS, *sent)
+            assert row is not None
+            assert tuple(row) == sent
+            asked.append(await connection.fetchval(ASKED, "%typeinfo_tree%"))
+        await database.close()
+    assert asked[1] == 0
+
+
+async def test_types_of_users_are_asked_about_by_each_connection(empty_database_url: str) -> None:
+    seen = []
+    for change, value in (
+        ("CREATE TYPE pair AS (a integer)", "ROW(1)"),
+        ("ALTER TYPE pair ADD ATTRIBUTE b text", "ROW(1, 'x')"),
+    ):
+        database = await Database.connect(empty_database_url, max_connections=1)
+        async with database.connection() as connection:
+            await connection.execute(change)
+            seen.append(await connection.fetchval(f"SELECT ARRAY[{value}::pair]"))
+        await database.close()
+    assert [[tuple(pair) for pair in pairs] for pairs in seen] == [[(1,)], [(1, "x")]]

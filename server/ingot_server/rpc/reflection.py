@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -20,8 +21,7 @@ V1 = "grpc.reflection.v1.ServerReflection"
 
 def add_reflection(server: aio.Server, service_names: Sequence[str]) -> None:
     """Describes the services, and reflection itself."""
-    pool = descriptor_pool.Default()
-    _describe_v1(pool)
+    pool = _described()
     servicer: Any = ReflectionServicer([*service_names, V1, V1ALPHA], pool)
     documented = _documented_files()
 
@@ -51,16 +51,20 @@ async def _findable(requests: AsyncIterator[Request], pool: descriptor_pool.Desc
         yield request
 
 
+@cache
 def _documented_files() -> dict[str, bytes]:
     """The descriptions that protoc made, by file: Python's own have lost the comments and the JSON names."""
     text = resources.files("ingot.v1").joinpath("documented.binpb").read_bytes()
     return {file.name: file.SerializeToString() for file in FileDescriptorSet.FromString(text).file}
 
 
-def _describe_v1(pool: descriptor_pool.DescriptorPool) -> None:
-    """Adds the description of v1, which grpcio-reflection lacks (grpc/grpc#38576): it is v1alpha under another name."""
+@cache
+def _described() -> descriptor_pool.DescriptorPool:
+    """All that is loaded, and v1, which grpcio-reflection lacks (grpc/grpc#38576): it is v1alpha by another name."""
+    pool = descriptor_pool.Default()
     file = FileDescriptorProto()
     reflection_pb2.DESCRIPTOR.CopyToProto(file)
     # As text, because the package stands in the names of all types.
     renamed = text_format.MessageToString(file).replace("v1alpha", "v1")
     pool.Add(text_format.Parse(renamed, FileDescriptorProto()))
+    return pool

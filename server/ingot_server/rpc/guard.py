@@ -173,9 +173,10 @@ class Guard(aio.ServerInterceptor):
                         async for message in messages:
                             try:
                                 await context.write(message)
-                            except aio.InternalError:
-                                # Whoever it is for has gone just now.
-                                return
+                            except aio.InternalError as gone:
+                                # Whoever it is for has gone, and grpc.aio may not know it yet: then it would send a
+                                # status, and log as an error that this fails.
+                                raise asyncio.CancelledError from gone
 
         return _handler_like(handler, guarded)
 

@@ -76,8 +76,8 @@ class DataRefused(Exception):
 class _Connection(asyncpg.Connection):
     """Asks PostgreSQL once what its own types are, not once for each connection.
 
-    asyncpg asks about arrays of anything but texts, which takes PostgreSQL three times as long as to open the connection
-    (MagicStack/asyncpg#530). Should it come to ask in another way, this has no effect.
+    asyncpg asks about arrays of anything but texts, and PostgreSQL takes three times as long for that as to open the
+    connection (MagicStack/asyncpg#530). Should it come to ask in another way, this has no effect.
     """
 
     async def _introspect_types(self, types: Iterable[int], timeout: float | None) -> Any:

@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -633,3 +634,31 @@ async def test_https_does_not_become_http(
             await read(fetcher, uri)
         plain.behaviours.append(redirect(uri))
         assert (await read(fetcher, plain.url))[1] == CONTENT
+
+
+async def test_what_only_fetching_needs_is_not_loaded_before() -> None:
+    program = """if True:
+        import asyncio, sys
+        from ingot_server import commands
+        from ingot_server.pipeline.fetching import Fetcher, FetchFailed, FetchRules
+
+        async def read():
+            fetcher = Fetcher(FetchRules(private_networks=True, tries=1))
+            for uri in ("https://example.org/", "http://127.0.0.1:1/"):
+                fetcher.check(uri)
+            print(sorted({"aiohttp", "botocore"} & sys.modules.keys()))
+            try:
+                async with fetcher.open(uri):
+                    pass
+            except FetchFailed as failed:
+                print(failed.message)
+            print(sorted({"aiohttp", "botocore"} & sys.modules.keys()))
+            await fetcher.close()
+
+        asyncio.run(read())
+    """
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
+    told, _ = await process.communicate()
+    before, failed, after = told.decode().splitlines()
+    assert (before, after) == ("[]", "['aiohttp', 'botocore']")
+    assert "there is no connection to the host" in failed

@@ -2,9 +2,10 @@
 
     URI ──► references   may it be read at all? scheme, host, bucket, folder: nothing is asked of anybody yet
               │
-              ├── http     https:// and http://: redirects by hand, ranges, versions
-              ├── s3       s3://: a signed address, then as http
-              └── files    file://, below the folders that are allowed
+              ├── files    file://, below the folders that are allowed
+              ├── remote   other machines: loaded when the first file of one is read
+              │     ├── http   https:// and http://: redirects by hand, ranges, versions
+              │     └── s3     s3://: a signed address, then as http
               │
             fetched      the bytes, each once and in order; after a fault it goes on at the exact byte
 

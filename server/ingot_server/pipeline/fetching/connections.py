@@ -14,11 +14,7 @@ from yarl import URL
 
 from ingot_server.pipeline.fetching.addresses import AddressRefused, guarded_socket
 from ingot_server.pipeline.fetching.errors import Fault, FetchFailed, ReferenceRefused
-
-PRIVATE_HOST = (
-    "the host has no public address, and the server reads from no others: "
-    "use a public address, or have private networks allowed on the server"
-)
+from ingot_server.pipeline.fetching.references import PRIVATE_HOST
 
 NAMES_AT_ONCE = 16
 """How many names are looked up at the same time."""

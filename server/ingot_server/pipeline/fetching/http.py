@@ -9,10 +9,9 @@ from http import HTTPStatus
 import aiohttp
 from yarl import URL
 
-from ingot_server.pipeline.fetching.addresses import is_private_host
-from ingot_server.pipeline.fetching.connections import PRIVATE_HOST, Connections
+from ingot_server.pipeline.fetching.connections import Connections
 from ingot_server.pipeline.fetching.errors import Fault, FetchFailed, FileChanged, ReferenceRefused
-from ingot_server.pipeline.fetching.references import shown
+from ingot_server.pipeline.fetching.references import http_url, shown
 from ingot_server.pipeline.fetching.source import PIECE_BYTES
 
 REDIRECTS_MAX = 5
@@ -22,26 +21,6 @@ _TRANSIENT = (408, 425, 429)
 _ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
 _DATE = re.compile(r"[\x20-\x7e]{1,64}")
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
-
-
-def http_url(uri: str, *, private_networks: bool) -> URL:
-    """The URL of an `http` or `https` URI; raises ReferenceRefused if it is malformed, or private by its looks."""
-    if " " in uri:
-        raise ReferenceRefused("the URI holds a space: write it as %20")
-    try:
-        # As it is, if possible: quoting it anew could break a signature.
-        url = URL(uri, encoded=uri.isascii())
-        port = url.port
-    except ValueError:
-        raise ReferenceRefused("the URI is malformed: expected https://host/path") from None
-    if url.raw_user is not None or url.raw_password is not None or "@" in url.raw_authority:
-        raise ReferenceRefused("the URI holds credentials: leave them out, and use a signed URL if the file needs them")
-    if not url.raw_host or not _HOST.fullmatch(url.raw_host) or not port:
-        raise ReferenceRefused("the URI names no host that could be read: expected https://host/path")
-    if not private_networks and is_private_host(url.raw_host):
-        raise ReferenceRefused(PRIVATE_HOST)
-    return url
 
 
 class HttpSource:

@@ -14,9 +14,8 @@ from botocore.exceptions import BotoCoreError, NoCredentialsError
 from yarl import URL
 
 from ingot_server.pipeline.fetching.connections import Connections
-from ingot_server.pipeline.fetching.errors import Fault, FetchFailed, ReferenceRefused
+from ingot_server.pipeline.fetching.errors import Fault, FetchFailed
 from ingot_server.pipeline.fetching.http import HttpSource, status_text
-from ingot_server.pipeline.fetching.rules import FetchRules
 
 log = logging.getLogger(__name__)
 # Its debug logs hold signatures.
@@ -28,21 +27,6 @@ _CODE_ELEMENT = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 _ANSWER_BYTES_MAX = 65_536
 _REGION_ELEMENT = re.compile(rb"<Region>([a-z0-9-]{1,32})</Region>")
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
-
-
-def s3_object(uri: str, rules: FetchRules) -> tuple[str, str]:
-    """Bucket and key of an `s3` URI; raises ReferenceRefused if it is malformed or the bucket is not allowed."""
-    # The key is meant as it is written, as by all tools of S3.
-    bucket, _, key = uri.partition("://")[2].partition("/")
-    if "?" in uri or not bucket or not key:
-        raise ReferenceRefused("expected s3://bucket/key, without a query")
-    if any(part in (".", "..") for part in key.split("/")):
-        raise ReferenceRefused("the key holds `.` or `..` between slashes, which could mean another file")
-    if bucket not in rules.s3_buckets:
-        raise ReferenceRefused(
-            "the server does not read from this bucket: have it allowed on the server, or use a signed https:// URL"
-        )
-    return bucket, key
 
 
 class Signer:

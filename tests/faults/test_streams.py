@@ -19,6 +19,7 @@ from ingot_server import app
 from ingot_server.access import create_key
 from ingot_server.domain.api_keys import SCOPES
 from ingot_server.rpc import guard
+from ingot_server.rpc.record_service import RecordService
 from ingot_server.storage.database import Database
 from tests.calling import Caller, Upload, reason_of, records
 from tests.conftest import running_app
@@ -183,6 +184,24 @@ async def test_clients_that_go_away_within_an_answer_are_no_fault_of_the_server(
                     with suppress(aio.AioRpcError):
                         while await call.read() is not aio.EOF:
                             pass
+    assert [entry.getMessage() for entry in caplog.records if entry.levelno >= logging.ERROR] == []
+
+
+async def test_an_answer_that_cannot_be_sent_is_no_fault_of_the_server(
+    caller: Caller, database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Here it is too large for gRPC, which ends the call before its handler hears of it, as when a client goes away."""
+
+    async def too_large(*_: object) -> AsyncIterator[rs.ExportRecordsResponse]:
+        yield rs.ExportRecordsResponse(lines="x" * 2_000)
+
+    monkeypatch.setattr(RecordService, "ExportRecords", too_large)
+    monkeypatch.setattr(app, "_GRPC_OPTIONS", [*app._GRPC_OPTIONS, ("grpc.max_send_message_length", 1_000)])
+    async with running_app(database_url) as server, Caller(f"127.0.0.1:{server.port}", caller.key) as other:
+        caplog.clear()
+        with pytest.raises(aio.AioRpcError) as failed:
+            await other.records.ExportRecords(rs.ExportRecordsRequest(table="things")).read()
+    assert failed.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert [entry.getMessage() for entry in caplog.records if entry.levelno >= logging.ERROR] == []
 
 

@@ -21,7 +21,7 @@ V1 = "grpc.reflection.v1.ServerReflection"
 
 def add_reflection(server: aio.Server, service_names: Sequence[str]) -> None:
     """Describes the services, and reflection itself."""
-    pool = _described()
+    pool = _pool_with_v1()
     servicer: Any = ReflectionServicer([*service_names, V1, V1ALPHA], pool)
     documented = _documented_files()
 
@@ -59,8 +59,8 @@ def _documented_files() -> dict[str, bytes]:
 
 
 @cache
-def _described() -> descriptor_pool.DescriptorPool:
-    """All that is loaded, and v1, which grpcio-reflection lacks (grpc/grpc#38576): it is v1alpha by another name."""
+def _pool_with_v1() -> descriptor_pool.DescriptorPool:
+    """All descriptions. Adds v1, which grpcio-reflection lacks (grpc/grpc#38576): it is v1alpha by another name."""
     pool = descriptor_pool.Default()
     file = FileDescriptorProto()
     reflection_pb2.DESCRIPTOR.CopyToProto(file)

@@ -41,8 +41,8 @@ BRIEF_LOCK_SECONDS = 0.9
 """How long those who write a few records wait for others. PostgreSQL looks for deadlocks after a second, and ends
 whoever has waited so long: that must not be a commit, which has written for minutes, but whoever is in its way."""
 
-BUILT_IN_TYPE_MAX = 16_383
-"""Types above it are made by users, and are others in each database."""
+BUILT_IN_TYPE_MAX = 9_999
+"""Types above it have other numbers in another version of PostgreSQL, or in another database."""
 
 _built_in_types: dict[frozenset[int], Any] = {}
 """What asyncpg was told about some of them."""
@@ -73,20 +73,20 @@ class DataRefused(Exception):
         self.condition = condition
 
 
-class _Connection(asyncpg.Connection):
+class _TypesKnown(asyncpg.Connection):
     """Asks PostgreSQL once what its own types are, not once for each connection.
 
     asyncpg asks about arrays of anything but texts, and PostgreSQL takes three times as long for that as to open the
-    connection (MagicStack/asyncpg#530). Should it come to ask in another way, this has no effect.
+    connection (MagicStack/asyncpg#530). Should it come to ask by another method, this has no effect.
     """
 
-    async def _introspect_types(self, types: Iterable[int], timeout: float | None) -> Any:
+    async def _introspect_types(self, types: Iterable[int], *rest: Any, **named: Any) -> Any:
         ask: Callable[..., Awaitable[Any]] = super()._introspect_types  # type: ignore[misc]
         asked = frozenset(types)
         if max(asked) > BUILT_IN_TYPE_MAX:
-            return await ask(types, timeout)
+            return await ask(types, *rest, **named)
         if asked not in _built_in_types:
-            _built_in_types[asked] = await ask(types, timeout)
+            _built_in_types[asked] = await ask(types, *rest, **named)
         return _built_in_types[asked]
 
 
@@ -161,7 +161,7 @@ class Database:
                 max_inactive_connection_lifetime=idle_seconds,
                 # Nothing of ours changes a session, so the round trip that resets it is saved.
                 reset=_no_reset,
-                connection_class=_Connection,
+                connection_class=_TypesKnown,
                 server_settings={
                     "application_name": "ingot",
                     "statement_timeout": milliseconds,

@@ -63,7 +63,7 @@ class Connections:
             raise Fault("the connection was lost") from error
 
     def _new_session(self) -> aiohttp.ClientSession:
-        # aiohttp's own context is made at import: before a process could say, by SSL_CERT_FILE, whom it trusts.
+        # aiohttp's own context is made once, when it is imported: whom SSL_CERT_FILE says to trust is looked at here.
         authorities = ssl.create_default_context()
         authorities.set_alpn_protocols(("http/1.1",))
         connector = aiohttp.TCPConnector(

@@ -70,9 +70,9 @@ class Fetcher:
 
     async def _loaded(self) -> "Remote":
         if self._remote is None:
-            remote = await asyncio.to_thread(_load_remote)
+            make = await asyncio.to_thread(_load_remote)
             # Another file may have been faster.
-            self._remote = self._remote or remote(self._rules)
+            self._remote = self._remote or make(self._rules)
         return self._remote
 
 

@@ -636,7 +636,7 @@ async def test_https_does_not_become_http(
         assert (await read(fetcher, plain.url))[1] == CONTENT
 
 
-async def test_what_only_fetching_needs_is_not_loaded_before() -> None:
+def test_what_only_fetching_needs_is_not_loaded_before() -> None:
     program = """if True:
         import asyncio, sys
         from ingot_server import commands
@@ -657,8 +657,7 @@ async def test_what_only_fetching_needs_is_not_loaded_before() -> None:
 
         asyncio.run(read())
     """
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
-    told, _ = await process.communicate()
-    before, failed, after = told.decode().splitlines()
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    before, failed, after = told.splitlines()
     assert (before, after) == ("[]", "['aiohttp', 'botocore']")
     assert "there is no connection to the host" in failed
